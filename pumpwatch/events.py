@@ -1,0 +1,262 @@
+"""
+What travels from the feeds to the writer: frozen records, one class for each fact that becomes a row.
+
+Amounts are the chain's integers: base units of the token or lamports (base units of the quote mint), never floats, at most
+:data:`LARGEST_INTEGER`. Addresses, mints and signatures are base58 text. Unknown is None. ``*_us`` is our clock in unix
+microseconds, ``block_time`` the chain's in unix seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+#: SQLite's INTEGER is signed, 64 bits: a larger u64 of the chain is set aside by the decoder, never stored half.
+LARGEST_INTEGER: Final = 2**63 - 1
+
+#: How SOL is named as a quote: events carry the zero key or the wrapped-SOL mint for it; both become this.
+WRAPPED_SOL: Final = "So11111111111111111111111111111111111111112"
+
+Venue: TypeAlias = Literal["curve", "pool"]
+
+#: Who told us. The order is that of the ``sources`` column.
+Source: TypeAlias = Literal["pumpportal", "helius", "backfill"]
+SOURCES: Final[tuple[Source, ...]] = ("pumpportal", "helius", "backfill")
+
+
+class Trade(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """
+    One buy or sell.
+
+    From the chain it has *event_index*, *slot* and the exact amounts. From PumpPortal it is provisional: *event_index*, *slot*,
+    *block_time*, quote reserves and fees are None.
+
+    Attributes:
+        signature: Transaction. With *event_index* it identifies the trade.
+        event_index: Position among all event payloads of the two programs in that transaction, known or not, from 0.
+        wallet: The trader (``user`` of the event), not always the fee payer.
+        token_amount: Base units of the token (10**-6 token for pump.fun mints).
+        quote_amount: Base units of *quote_mint*, net of fees: what moved the reserves.
+        trader_quote_amount: What the trader paid or received, fees included.
+        quote_mint: :data:`WRAPPED_SOL` for SOL; None when the source does not tell.
+        protocol_fee: ``fee`` of the event (the buyback share is contained in it).
+        virtual_token_reserves: AFTER the trade, like all reserves. For a pool ``virtual_*`` are the effective B' and E' and
+            ``real_*`` the vaults.
+        by_mayhem_agent: The mayhem agent traded: the virtual quote reserve was re-anchored inside the trade, so the state before
+            cannot be computed from the state after.
+        message_key: What tells two PumpPortal messages about alike trades of one transaction apart: the token reserve after the
+            trade where the message has one (positive), else a negative fingerprint of the message. None from the chain.
+
+    Source: ``TradeEvent``, ``PostCompleteBuyEvent`` (pump), ``BuyEvent``, ``SellEvent`` (PumpSwap); PumpPortal's buy, sell, create.
+    """
+
+    signature: str
+    mint: str
+    wallet: str
+    is_buy: bool
+    venue: Venue
+    token_amount: int
+    quote_amount: int | None = None
+    trader_quote_amount: int | None = None
+    quote_mint: str | None = None
+    protocol_fee: int | None = None
+    creator_fee: int | None = None
+    lp_fee: int | None = None
+    virtual_token_reserves: int | None = None
+    virtual_quote_reserves: int | None = None
+    real_token_reserves: int | None = None
+    real_quote_reserves: int | None = None
+    by_mayhem_agent: bool = False
+    event_index: int | None = None
+    slot: int | None = None
+    block_time: int | None = None
+    message_key: int | None = None
+
+
+class TokenCreated(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """
+    A token was created on pump.fun.
+
+    From the chain (``CreateEvent``) all fields its version has; from PumpPortal *event_index*, *slot*, *block_time* and what the
+    message lacks are None.
+
+    Attributes:
+        developer: ``user`` of CreateEvent, who signed the creation.
+        creator: Who gets the creator fee; on some coins an address controlled by pump.fun.
+        bonding_curve: Derived by us from *mint*, never taken from PumpPortal.
+    """
+
+    signature: str
+    mint: str
+    bonding_curve: str
+    developer: str
+    event_index: int | None = None
+    slot: int | None = None
+    block_time: int | None = None
+    name: str | None = None
+    symbol: str | None = None
+    uri: str | None = None
+    creator: str | None = None
+    virtual_token_reserves: int | None = None
+    virtual_quote_reserves: int | None = None
+    real_token_reserves: int | None = None
+    token_total_supply: int | None = None
+    token_program: str | None = None
+    quote_mint: str | None = None
+    is_mayhem_mode: bool | None = None
+    is_cashback_enabled: bool | None = None
+    is_holder_reward: bool | None = None
+
+
+class CurveCompleted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The curve is sold out: no more curve trades until the migration. Source: ``CompleteEvent``."""
+
+    signature: str
+    mint: str
+    event_index: int
+    slot: int
+    block_time: int | None = None
+    quote_mint: str | None = None
+
+
+class TokenMigrated(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """
+    A token moved to its canonical PumpSwap pool.
+
+    Source: ``CompletePumpAmmMigrationEvent``, or PumpPortal's ``migrate``, which has nothing but signature and mint.
+    """
+
+    signature: str
+    mint: str
+    event_index: int | None = None
+    slot: int | None = None
+    block_time: int | None = None
+    pool: str | None = None
+    quote_mint: str | None = None
+    token_amount: int | None = None
+    quote_amount: int | None = None
+    pool_migration_fee: int | None = None
+
+
+class PoolSeen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """
+    A canonical PumpSwap pool is known: from ``CreatePoolEvent``, from a migration, or derived by us for a watched token.
+
+    Attributes:
+        mint: The pump.fun token (the pool's base mint).
+    """
+
+    pool: str
+    mint: str
+    quote_mint: str
+    base_decimals: int = 6
+    quote_decimals: int = 9
+
+
+class GapOpened(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """
+    A stretch in which trades may have been missed.
+
+    Attributes:
+        cause: ``disconnected``, ``silent``, ``log truncated``, ``spill full``, ``spill torn``, ``restart``, ...
+        mint: None for all watched tokens.
+        to_us: None while it is still open.
+    """
+
+    cause: str
+    from_us: int
+    to_us: int | None = None
+    feed: str | None = None
+    mint: str | None = None
+    signature: str | None = None
+    slot: int | None = None
+    detail: str | None = None
+
+
+class Rejected(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """
+    A message or payload that did not become an event, kept with its raw text and the reason.
+
+    Attributes:
+        kind: Few and fixed, for counting: ``not json``, ``unknown shape``, ``quote mint as mint``, ``out of range``, ...
+        ours: One of our own two programs emitted it: kept apart, bounded by age, so that a later version can read it.
+    """
+
+    kind: str
+    reason: str
+    raw: bytes
+    ours: bool = False
+    signature: str | None = None
+    slot: int | None = None
+
+
+class Counted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Something known and not recorded, by design: counted under *kind*, nothing kept (another launchpad's token, say)."""
+
+    kind: str
+
+
+class SpellStarted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """
+    A token or wallet is watched from *at_us* on.
+
+    Attributes:
+        reason: ``pinned`` (settings), ``asked`` (``watch add``), ``admitted``.
+    """
+
+    kind: Literal["token", "wallet"]
+    address: str
+    reason: str
+    at_us: int
+
+
+class SpellEnded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """It is watched no longer. *reason*: ``idle``, ``asked``, ``unpinned``, ``limit``."""
+
+    kind: Literal["token", "wallet"]
+    address: str
+    reason: str
+    at_us: int
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a provider delivered since the last such event: added to its row of that UTC *day* (``2026-11-22``)."""
+
+    provider: str
+    day: str
+    messages: int = 0
+    paid_messages: int = 0
+    received_bytes: int = 0
+    connections: int = 0
+
+
+Event: TypeAlias = (
+    Trade
+    | TokenCreated
+    | CurveCompleted
+    | TokenMigrated
+    | PoolSeen
+    | GapOpened
+    | Rejected
+    | Counted
+    | SpellStarted
+    | SpellEnded
+    | Usage
+)
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """
+    One message of a source with all that was decoded from it: the unit on the queue, in the spill and in a transaction.
+
+    Attributes:
+        source: ``pumpportal``, ``helius`` or ``backfill``; ``pumpwatch`` for what we say ourselves (gaps, spells, usage).
+        events: For a chain source, all events of the transaction: a delivery of trades settles its signature.
+        raw: The message as received, kept until the events are stored.
+    """
+
+    source: str
+    received_at_us: int
+    events: tuple[Event, ...]
+    raw: bytes = b""

@@ -1,0 +1,49 @@
+"""A thread that never dies unnoticed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from abc import ABC, abstractmethod
+
+from loguru import logger
+
+
+class WorkerThread(threading.Thread, ABC):
+    """
+    A long-running daemon thread whose end is always seen.
+
+    :meth:`work` returns when :attr:`stopping` is set. If it raises, the error is kept in :attr:`error` for the supervisor, which
+    stops the process. Daemon, so that a thread that hangs in the network cannot keep the process alive.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name=name, daemon=True)
+        self.stopping = threading.Event()
+        self.error: BaseException | None = None
+
+    @abstractmethod
+    def work(self) -> None:
+        """Do the work until :attr:`stopping` is set."""
+
+    def run(self) -> None:
+        try:
+            self.work()
+        except BaseException as error:  # noqa: BLE001 - the one place where a thread ends: nothing may pass it unseen
+            self.error = error
+            logger.opt(exception=error).critical("the {} thread failed", self.name)
+
+    def stop(self) -> None:
+        """Ask the thread to end. Idempotent, from any thread, never blocks; overridden where a wait must be interrupted."""
+        self.stopping.set()
+
+
+class Deadline:
+    """One point in time that several waits share."""
+
+    def __init__(self, seconds: float) -> None:
+        self._at = time.monotonic() + seconds
+
+    def left(self) -> float:
+        """Seconds until the deadline, never negative."""
+        return max(0.0, self._at - time.monotonic())
