@@ -25,7 +25,7 @@ Source: TypeAlias = Literal["pumpportal", "helius", "backfill"]
 SOURCES: Final[tuple[Source, ...]] = ("pumpportal", "helius", "backfill")
 
 
-class Trade(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Trade(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, omit_defaults=True):
     """
     One buy or sell.
 
@@ -74,7 +74,7 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     message_key: int | None = None
 
 
-class TokenCreated(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class TokenCreated(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, omit_defaults=True):
     """
     A token was created on pump.fun.
 
@@ -109,7 +109,7 @@ class TokenCreated(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     is_holder_reward: bool | None = None
 
 
-class CurveCompleted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class CurveCompleted(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, omit_defaults=True):
     """The curve is sold out: no more curve trades until the migration. Source: ``CompleteEvent``."""
 
     signature: str
@@ -120,7 +120,7 @@ class CurveCompleted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     quote_mint: str | None = None
 
 
-class TokenMigrated(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class TokenMigrated(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, omit_defaults=True):
     """
     A token moved to its canonical PumpSwap pool.
 
@@ -139,7 +139,7 @@ class TokenMigrated(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     pool_migration_fee: int | None = None
 
 
-class PoolSeen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class PoolSeen(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, omit_defaults=True):
     """
     A canonical PumpSwap pool is known: from ``CreatePoolEvent``, from a migration, or derived by us for a watched token.
 
@@ -154,7 +154,7 @@ class PoolSeen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     quote_decimals: int = 9
 
 
-class GapOpened(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class GapOpened(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, omit_defaults=True):
     """
     A stretch in which trades may have been missed.
 
@@ -174,7 +174,7 @@ class GapOpened(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     detail: str | None = None
 
 
-class Rejected(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Rejected(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, omit_defaults=True):
     """
     A message or payload that did not become an event, kept with its raw text and the reason.
 
@@ -191,13 +191,13 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     slot: int | None = None
 
 
-class Counted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Counted(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, omit_defaults=True):
     """Something known and not recorded, by design: counted under *kind*, nothing kept (another launchpad's token, say)."""
 
     kind: str
 
 
-class SpellStarted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class SpellStarted(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, omit_defaults=True):
     """
     A token or wallet is watched from *at_us* on.
 
@@ -211,7 +211,7 @@ class SpellStarted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     at_us: int
 
 
-class SpellEnded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class SpellEnded(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, omit_defaults=True):
     """It is watched no longer. *reason*: ``idle``, ``asked``, ``unpinned``, ``limit``."""
 
     kind: Literal["token", "wallet"]
@@ -220,7 +220,7 @@ class SpellEnded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     at_us: int
 
 
-class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, omit_defaults=True):
     """What a provider delivered since the last such event: added to its row of that UTC *day* (``2026-11-22``)."""
 
     provider: str
@@ -246,7 +246,7 @@ Event: TypeAlias = (
 )
 
 
-class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """
     One message of a source with all that was decoded from it: the unit on the queue, in the spill and in a transaction.
 
