@@ -1,0 +1,319 @@
+"""What the providers are being paid: counted per provider and UTC day, kept across restarts, bounded by ``[budget]``."""
+
+from __future__ import annotations
+
+import calendar
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Final
+
+from loguru import logger
+
+from pumpwatch.events import Usage
+
+#: The names under which the feeds count, and of the rows in table ``usage``.
+PUMPPORTAL: Final = "pumpportal"
+HELIUS: Final = "helius"
+
+#: 0.01 SOL per 10,000 messages of a paid subscription. Source: PumpPortal's fees page, read 2026-10.
+PAID_MESSAGES_PER_SOL: Final = 1_000_000
+
+#: Helius, every WebSocket method: 2 credits per 0.1 MB received, and 1 per connection. Source: Helius' price list of 2026-10.
+BYTES_PER_CREDIT: Final = 50_000
+CREDITS_PER_CONNECTION: Final = 1
+
+#: Of the month's credits, this share may go to watching; the rest is held back for repairs over HTTP.
+WATCHING_SHARE: Final = Decimal("0.8")
+
+#: One slot notification of about 110 bytes every 0.4 s, whatever is watched.
+HEARTBEAT_BYTES_PER_HOUR: Final = 1_000_000
+
+#: What one watched token brings, until measured: 17 new mints cost 2.0 M credits a month (one third-party measurement, 2026).
+GUESSED_BYTES_PER_TOKEN_HOUR: Final = 2_000_000 * BYTES_PER_CREDIT // (17 * 730)
+
+#: The guess counts like this many token-hours of measurement, so that the first busy minute is not taken for the rule.
+_GUESS_WEIGHT_TOKEN_HOURS: Final = 4.0
+
+#: A measurement loses half of its weight in this time: yesterday's market says little about today's.
+_HALF_LIFE_SECONDS: Final = 6 * 3600.0
+
+_DAY_SECONDS: Final = 86_400
+
+#: Days (and months) times providers kept in memory.
+_KEPT_TALLIES: Final = 20
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What one provider delivered: on a day, or since the last drain."""
+
+    messages: int = 0
+    paid_messages: int = 0
+    received_bytes: int = 0
+    connections: int = 0
+
+    def add(self, usage: Usage | _Tally) -> None:
+        self.messages += usage.messages
+        self.paid_messages += usage.paid_messages
+        self.received_bytes += usage.received_bytes
+        self.connections += usage.connections
+
+    def credits(self) -> Decimal:
+        return Decimal(self.received_bytes) / BYTES_PER_CREDIT + CREDITS_PER_CONNECTION * self.connections
+
+
+class Budget:
+    """
+    Counts what arrives, says what may still be bought, and projects the cost.
+
+    Any method from any thread; :meth:`received` and :meth:`paid_allowed` are cheap enough to be called for every message. Days
+    and months are of UTC and of the calendar. A provider's billing month may begin on another day, so the pace over the month is
+    even: what was not spent in the first half is not spent twice as fast in the second.
+
+    Args:
+        pumpportal_sol_per_day: Paid subscriptions end for the UTC day when this is spent.
+        helius_credits_per_month: 0 = not counted.
+        metered: The Helius feed's endpoint charges credits; False for one that is free (Solana's public one).
+        start: The rows of table ``usage``; those of an earlier month are ignored.
+        clock: Unix time in seconds.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        pumpportal_sol_per_day: float,
+        helius_credits_per_month: int,
+        metered: bool,
+        start: Iterable[Usage] = (),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._paid_messages_per_day = int(Decimal(str(pumpportal_sol_per_day)) * PAID_MESSAGES_PER_SOL)
+        self._sol_per_day = Decimal(str(pumpportal_sol_per_day))
+        self._credits_per_month = helius_credits_per_month
+        self._metered = metered and helius_credits_per_month > 0
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._day_ends_at = 0.0
+        self._day_began_at = 0.0
+        self._day = ""
+        self._days: dict[tuple[str, str], _Tally] = defaultdict(_Tally)
+        self._months: dict[tuple[str, str], _Tally] = defaultdict(_Tally)
+        self._pending: dict[tuple[str, str], _Tally] = defaultdict(_Tally)
+        self._said: set[tuple[str, str]] = set()
+        self._pace = _Pace()
+        with self._lock:
+            self._turn_day()
+            for usage in start:
+                if usage.day[:7] == self._day[:7]:
+                    self._days[usage.provider, usage.day].add(usage)
+                    self._months[usage.provider, usage.day[:7]].add(usage)
+
+    # Counting
+
+    def received(self, provider: str, received_bytes: int, *, paid: bool = False) -> None:
+        """One message of *received_bytes* (uncompressed) came from *provider*; *paid*: it is charged by the message."""
+        with self._lock:
+            for tally in self._tallies(provider):
+                tally.messages += 1
+                tally.received_bytes += received_bytes
+                if paid:
+                    tally.paid_messages += 1
+            if provider == HELIUS:
+                self._pace.received(received_bytes)
+
+    def connected(self, provider: str) -> None:
+        """A connection to *provider* was opened."""
+        with self._lock:
+            for tally in self._tallies(provider):
+                tally.connections += 1
+
+    def watching(self, tokens: int) -> None:
+        """From now on the metered feed watches so many tokens: the divisor of what is measured."""
+        now = self._clock()
+        with self._lock:
+            self._pace.watching(tokens, now)
+
+    def drain(self) -> list[Usage]:
+        """Take what was counted since the last call, to be added to the rows of table ``usage``."""
+        with self._lock:
+            taken, self._pending = self._pending, defaultdict(_Tally)
+        return [
+            Usage(
+                provider=provider,
+                day=day,
+                messages=tally.messages,
+                paid_messages=tally.paid_messages,
+                received_bytes=tally.received_bytes,
+                connections=tally.connections,
+            )
+            for (provider, day), tally in taken.items()
+        ]
+
+    def give_back(self, usages: Iterable[Usage]) -> None:
+        """Put back what :meth:`drain` gave and nobody could record: the next call gives it again."""
+        with self._lock:
+            for usage in usages:
+                self._pending[usage.provider, usage.day].add(usage)
+
+    # Limits
+
+    def paid_allowed(self, provider: str) -> bool:
+        """
+        Tell whether what *provider* charges for may go on. Says so loudly when it may not, once each time a limit is hit.
+
+        PumpPortal: the day's SOL is not spent. Helius: the month's share for watching is not spent. Others: always.
+        """
+        if provider == PUMPPORTAL:
+            with self._lock:
+                self._turn_day()
+                day = self._day
+                allowed = self._days[PUMPPORTAL, day].paid_messages < self._paid_messages_per_day
+            if not allowed:
+                spent = f"PumpPortal's {self._sol_per_day} SOL of this UTC day are spent: no paid trades until tomorrow"
+                self._say_once(PUMPPORTAL, day, f"{spent}; raise [budget] pumpportal_sol_per_day to go on")
+            return allowed
+        if provider == HELIUS and self._metered:
+            return not self._month_spent()
+        return True
+
+    def watchable(self, now: float) -> int | None:
+        """
+        How many tokens the metered feed may watch at the unix time *now*, so that the even pace of the month holds.
+
+        Nothing measured yet: :data:`GUESSED_BYTES_PER_TOKEN_HOUR`. None: nothing is metered, any number.
+        """
+        if not self._metered:
+            return None
+        if self._month_spent():
+            return 0
+        with self._lock:
+            self._turn_day()
+            per_token = self._pace.bytes_per_token_hour(now) / BYTES_PER_CREDIT
+            affordable = self._credits_per_hour(now) - HEARTBEAT_BYTES_PER_HOUR / BYTES_PER_CREDIT
+        return max(0, int(affordable / per_token))
+
+    def _credits_per_hour(self, now: float) -> float:
+        """What may be spent on watching in an hour: the even pace, or less when the month has run ahead of it."""
+        date = datetime.fromtimestamp(now, tz=UTC)
+        month_hours = calendar.monthrange(date.year, date.month)[1] * 24
+        hours_left = max(1.0, month_hours - (date.day - 1) * 24 - date.hour - date.minute / 60)
+        share = float(self._credits_per_month * WATCHING_SHARE)
+        return min(share / month_hours, (share - float(self._months[HELIUS, self._day[:7]].credits())) / hours_left)
+
+    def _month_spent(self) -> bool:
+        with self._lock:
+            self._turn_day()
+            month = self._day[:7]
+            share = self._credits_per_month * WATCHING_SHARE
+            spent = self._months[HELIUS, month].credits() >= share
+        if spent:
+            of = f"{share:,.0f} of {self._credits_per_month:,} credits of {month}"
+            then = "watching ends until next month, the rest is for repairs; raise [budget] helius_credits_per_month to go on"
+            self._say_once(HELIUS, month, f"Helius' share for watching, {of}, is spent: {then}")
+        return spent
+
+    def _say_once(self, provider: str, period: str, text: str) -> None:
+        with self._lock:
+            if (provider, period) in self._said:
+                return
+            self._said.add((provider, period))
+        logger.error("budget: {}", text)
+
+    # What it costs
+
+    def projection(self, now: float, *, tokens: int | None = None, paid_trades: bool) -> list[str]:
+        """
+        Say what this run costs, a sentence for each provider, for ``check`` and the start.
+
+        Args:
+            tokens: How many tokens will be watched; None: as many as :meth:`watchable` says.
+            paid_trades: PumpPortal's paid trades are subscribed to.
+
+        """
+        return [self._pumpportal_projection(paid_trades=paid_trades), self._helius_projection(now, tokens)]
+
+    def _pumpportal_projection(self, *, paid_trades: bool) -> str:
+        if not paid_trades:
+            return "PumpPortal: free (new tokens and migrations only)"
+        with self._lock:
+            self._turn_day()
+            spent = Decimal(self._days[PUMPPORTAL, self._day].paid_messages) / PAID_MESSAGES_PER_SOL
+        return (
+            "PumpPortal: 0.01 SOL per 10,000 trades of subscribed tokens; "
+            f"at most {self._sol_per_day} SOL a UTC day, {spent} SOL spent today"
+        )
+
+    def _helius_projection(self, now: float, tokens: int | None) -> str:
+        if not self._metered:
+            return "Helius: nothing is counted for this endpoint"
+        if tokens is None:
+            tokens = self.watchable(now) or 0
+        with self._lock:
+            self._turn_day()
+            per_token = self._pace.bytes_per_token_hour(now)
+            basis = "measured" if self._pace.is_measured() else "a first guess"
+            spent = self._months[HELIUS, self._day[:7]].credits()
+        month = (tokens * per_token + HEARTBEAT_BYTES_PER_HOUR) * 730 / BYTES_PER_CREDIT
+        share = f"{self._credits_per_month * WATCHING_SHARE:,.0f} of {self._credits_per_month:,}"
+        return (
+            f"Helius: {tokens} tokens at {per_token / 1e6:.1f} MB an hour each ({basis}) are about {month:,.0f} credits a month; "
+            f"at most {share} go to watching, {spent:,.0f} spent this month"
+        )
+
+    # Under the lock
+
+    def _tallies(self, provider: str) -> tuple[_Tally, _Tally, _Tally]:
+        self._turn_day()
+        key = (provider, self._day)
+        return self._days[key], self._months[provider, self._day[:7]], self._pending[key]
+
+    def _turn_day(self) -> None:
+        now = self._clock()
+        if self._day_began_at <= now < self._day_ends_at:
+            return
+        self._day_began_at = now // _DAY_SECONDS * _DAY_SECONDS
+        self._day_ends_at = self._day_began_at + _DAY_SECONDS
+        self._day = datetime.fromtimestamp(now, tz=UTC).strftime("%Y-%m-%d")
+        # Not only the current ones: a clock that was wrong for a minute must not forget what is spent.
+        for tallies in (self._days, self._months):
+            for key in sorted(tallies, key=lambda key: key[1])[:-_KEPT_TALLIES]:
+                del tallies[key]
+
+
+class _Pace:
+    """Bytes that one watched token brings in an hour: measured, forgetting slowly, beginning from the guess."""
+
+    def __init__(self) -> None:
+        self._tokens = 0
+        self._since: float | None = None
+        self._bytes = 0.0
+        self._token_hours = 0.0
+
+    def received(self, received_bytes: int) -> None:
+        if self._tokens:
+            self._bytes += received_bytes
+
+    def watching(self, tokens: int, now: float) -> None:
+        self._advance(now)
+        self._tokens = tokens
+
+    def is_measured(self) -> bool:
+        return self._token_hours >= _GUESS_WEIGHT_TOKEN_HOURS
+
+    def bytes_per_token_hour(self, now: float) -> float:
+        self._advance(now)
+        guessed = GUESSED_BYTES_PER_TOKEN_HOUR * _GUESS_WEIGHT_TOKEN_HOURS
+        return max(1.0, (self._bytes + guessed) / (self._token_hours + _GUESS_WEIGHT_TOKEN_HOURS))
+
+    def _advance(self, now: float) -> None:
+        passed = max(0.0, now - self._since) if self._since is not None else 0.0
+        self._since = now
+        kept = 0.5 ** (passed / _HALF_LIFE_SECONDS)
+        self._bytes *= kept
+        self._token_hours = self._token_hours * kept + self._tokens * passed / 3600

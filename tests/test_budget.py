@@ -1,0 +1,230 @@
+"""Promises of the budget: counts survive, limits hold and are said once, the month is paced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from threading import Thread
+from typing import Any
+
+import pytest
+from loguru import logger
+
+from pumpwatch.budget import BYTES_PER_CREDIT, GUESSED_BYTES_PER_TOKEN_HOUR, HELIUS, PUMPPORTAL, Budget
+from pumpwatch.events import Usage
+
+
+class Clock:
+    """A unix clock that a test moves."""
+
+    def __init__(self, text: str) -> None:
+        self.now = datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock("2026-11-01T00:00:00")
+
+
+@pytest.fixture
+def said() -> Iterator[list[str]]:
+    lines: list[str] = []
+    sink = logger.add(lambda message: lines.append(str(message)), level="ERROR")
+    yield lines
+    logger.remove(sink)
+
+
+def make(clock: Clock, **changes: Any) -> Budget:
+    settings: dict[str, Any] = {"pumpportal_sol_per_day": 0.02, "helius_credits_per_month": 1_000_000, "metered": True}
+    return Budget(**{**settings, **changes}, clock=clock)
+
+
+def spend_credits(budget: Budget, credits_spent: int) -> None:
+    budget.received(HELIUS, credits_spent * BYTES_PER_CREDIT)
+
+
+def test_what_was_counted_is_handed_out_once_per_provider_and_day(clock: Clock) -> None:
+    budget = make(clock)
+    budget.connected(HELIUS)
+    budget.received(HELIUS, 700)
+    budget.received(HELIUS, 300)
+    budget.received(PUMPPORTAL, 50, paid=True)
+    clock.now += 86_400
+    budget.received(PUMPPORTAL, 60)
+
+    assert sorted(budget.drain(), key=lambda usage: (usage.provider, usage.day)) == [
+        Usage(provider=HELIUS, day="2026-11-01", messages=2, received_bytes=1000, connections=1),
+        Usage(provider=PUMPPORTAL, day="2026-11-01", messages=1, paid_messages=1, received_bytes=50),
+        Usage(provider=PUMPPORTAL, day="2026-11-02", messages=1, received_bytes=60),
+    ]
+    assert budget.drain() == []
+
+
+def test_what_could_not_be_recorded_is_given_again(clock: Clock) -> None:
+    budget = make(clock)
+    budget.received(HELIUS, 10)
+    budget.give_back(budget.drain())
+    budget.received(HELIUS, 5)
+
+    assert budget.drain() == [Usage(provider=HELIUS, day="2026-11-01", messages=2, received_bytes=15)]
+
+
+def test_threads_that_count_at_once_lose_nothing(clock: Clock) -> None:
+    budget = make(clock)
+
+    def count() -> None:
+        for _ in range(5000):
+            budget.received(HELIUS, 1)
+
+    threads = [Thread(target=count) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert budget.drain() == [Usage(provider=HELIUS, day="2026-11-01", messages=20_000, received_bytes=20_000)]
+
+
+def test_paid_trades_end_exactly_at_the_sol_of_the_day_and_begin_again_tomorrow(clock: Clock, said: list[str]) -> None:
+    budget = make(clock, pumpportal_sol_per_day=0.0001)
+    for _ in range(99):
+        budget.received(PUMPPORTAL, 400, paid=True)
+    assert budget.paid_allowed(PUMPPORTAL)
+    budget.received(PUMPPORTAL, 400)
+    assert budget.paid_allowed(PUMPPORTAL), "a free message costs nothing"
+    budget.received(PUMPPORTAL, 400, paid=True)
+
+    assert not budget.paid_allowed(PUMPPORTAL)
+    assert not budget.paid_allowed(PUMPPORTAL)
+    assert len(said) == 1, "said once"
+    assert "0.0001 SOL" in said[0]
+
+    clock.now += 86_400
+    assert budget.paid_allowed(PUMPPORTAL)
+    for _ in range(100):
+        budget.received(PUMPPORTAL, 400, paid=True)
+    assert not budget.paid_allowed(PUMPPORTAL)
+    assert len(said) == 2, "said again when the limit is hit again"
+
+
+@pytest.mark.parametrize(("sol", "messages"), [(0.02, 20_000), (0.07, 70_000), (0.000001, 1), (0.3, 300_000)])
+def test_the_limit_in_messages_is_exact_whatever_the_float(clock: Clock, sol: float, messages: int) -> None:
+    at_limit = [Usage(provider=PUMPPORTAL, day="2026-11-01", messages=messages, paid_messages=messages)]
+    below = [Usage(provider=PUMPPORTAL, day="2026-11-01", messages=messages, paid_messages=messages - 1)]
+
+    assert not make(clock, pumpportal_sol_per_day=sol, start=at_limit).paid_allowed(PUMPPORTAL)
+    assert make(clock, pumpportal_sol_per_day=sol, start=below).paid_allowed(PUMPPORTAL)
+
+
+def test_no_sol_means_no_paid_trade_at_all(clock: Clock) -> None:
+    assert not make(clock, pumpportal_sol_per_day=0.0).paid_allowed(PUMPPORTAL)
+
+
+def test_a_clock_set_back_and_forth_does_not_buy_the_day_twice(clock: Clock) -> None:
+    budget = make(clock, pumpportal_sol_per_day=0.000001)
+    budget.received(PUMPPORTAL, 400, paid=True)
+    clock.now -= 3 * 86_400
+    budget.received(PUMPPORTAL, 400)
+    clock.now += 3 * 86_400
+
+    assert not budget.paid_allowed(PUMPPORTAL)
+
+
+def test_a_restart_continues_the_month_and_forgets_the_last_one(clock: Clock) -> None:
+    clock.now += 10 * 86_400
+    start = [
+        Usage(provider=HELIUS, day="2026-11-03", messages=9, received_bytes=500_000 * BYTES_PER_CREDIT),
+        Usage(provider=HELIUS, day="2026-11-10", messages=9, received_bytes=299_990 * BYTES_PER_CREDIT, connections=9),
+        Usage(provider=HELIUS, day="2026-10-30", messages=9, received_bytes=700_000 * BYTES_PER_CREDIT),
+    ]
+    budget = make(clock, start=start)
+    assert budget.paid_allowed(HELIUS)
+    budget.connected(HELIUS)
+
+    assert not budget.paid_allowed(HELIUS), "a connection is a credit, too"
+    assert budget.drain() == [Usage(provider=HELIUS, day="2026-11-11", connections=1)], "the start values are not counted twice"
+
+
+def test_a_fifth_of_the_month_is_held_back_for_repairs(clock: Clock, said: list[str]) -> None:
+    budget = make(clock)
+    spend_credits(budget, 799_999)
+    assert budget.paid_allowed(HELIUS)
+    spend_credits(budget, 1)
+
+    assert not budget.paid_allowed(HELIUS)
+    assert budget.watchable(clock.now) == 0
+    assert len(said) == 1, "said once, whoever asks"
+    assert "800,000 of 1,000,000" in said[0]
+
+    clock.now = datetime(2026, 12, 1, tzinfo=UTC).timestamp()
+    assert budget.paid_allowed(HELIUS)
+
+
+@pytest.mark.parametrize("changes", [{"helius_credits_per_month": 0}, {"metered": False}])
+def test_what_is_not_metered_is_not_limited(clock: Clock, changes: dict[str, Any]) -> None:
+    budget = make(clock, **changes)
+    spend_credits(budget, 50_000_000)
+
+    assert budget.watchable(clock.now) is None
+    assert budget.paid_allowed(HELIUS)
+    assert "nothing is counted" in budget.projection(clock.now, paid_trades=False)[1]
+
+
+def test_until_measured_the_published_cost_of_new_tokens_decides(clock: Clock) -> None:
+    assert pytest.approx(2_000_000, rel=0.001) == 17 * 730 * GUESSED_BYTES_PER_TOKEN_HOUR / BYTES_PER_CREDIT
+    assert make(clock).watchable(clock.now) == 6
+    assert make(clock, helius_credits_per_month=10_000_000).watchable(clock.now) == 68
+    assert make(clock, helius_credits_per_month=10_000).watchable(clock.now) == 0
+
+
+def test_quiet_tokens_make_room_for_more_and_busy_ones_for_fewer(clock: Clock) -> None:
+    quiet, busy = make(clock), make(clock)
+    for budget, per_second in ((quiet, 500), (busy, 50_000)):
+        budget.watching(6)
+        for _ in range(240):
+            clock.now += 60
+            budget.received(HELIUS, per_second * 60)
+            budget.watchable(clock.now)
+        clock.now -= 240 * 60
+
+    clock.now += 240 * 60
+    assert (quiet.watchable(clock.now) or 0) > 20
+    assert (busy.watchable(clock.now) or 0) < 3
+
+
+def test_a_month_run_ahead_of_its_pace_slows_down_and_never_catches_up_faster(clock: Clock) -> None:
+    clock.now += 15 * 86_400
+    ahead = Usage(provider=HELIUS, day="2026-11-02", received_bytes=600_000 * BYTES_PER_CREDIT)
+
+    assert make(clock, start=[ahead]).watchable(clock.now) == 3
+    assert make(clock).watchable(clock.now) == 6, "half a month unspent does not double the pace"
+
+
+def test_the_pace_followed_for_a_month_stays_within_the_share(clock: Clock) -> None:
+    budget = make(clock)
+    for _hour in range(30 * 24 - 1):
+        tokens = budget.watchable(clock.now) or 0
+        budget.watching(tokens)
+        clock.now += 3600
+        budget.received(HELIUS, tokens * 11_000_000 + 1_000_000)
+
+    assert budget.paid_allowed(HELIUS)
+    total = sum(usage.received_bytes for usage in budget.drain()) / BYTES_PER_CREDIT
+    assert 600_000 < total <= 800_000
+
+
+def test_the_projected_cost_is_said_in_one_sentence_each(clock: Clock) -> None:
+    used = [Usage(provider=PUMPPORTAL, day="2026-11-01", paid_messages=5000)]
+    budget = make(clock, start=used)
+
+    free, helius = budget.projection(clock.now, paid_trades=False)
+    assert free == "PumpPortal: free (new tokens and migrations only)"
+    assert helius == (
+        "Helius: 6 tokens at 8.1 MB an hour each (a first guess) are about 720,482 credits a month; "
+        "at most 800,000 of 1,000,000 go to watching, 0 spent this month"
+    )
+    paid, _ = budget.projection(clock.now, tokens=3, paid_trades=True)
+    assert paid.endswith("at most 0.02 SOL a UTC day, 0.005 SOL spent today")
