@@ -1,0 +1,206 @@
+"""Parse the command line, run the command, and turn whatever ends it into one line and an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import NoReturn
+
+from loguru import logger
+
+from pumpwatch import __version__
+from pumpwatch.cli import look, watch
+from pumpwatch.config import Settings, load
+from pumpwatch.errors import SettingsError, StopError, UsageError
+from pumpwatch.telemetry import redact, set_up_logging, visible
+
+#: The end of these commands by Ctrl-C is what was asked for; of the others it means that there is no answer.
+_UNTIL_STOPPED = ("run", "demo")
+_DEFECT = 70
+
+
+def program() -> NoReturn:
+    """The process ``pumpwatch``: exit with the status of :func:`main`."""
+    sys.excepthook = _log_uncaught
+    threading.excepthook = _log_uncaught_in_thread
+    raise SystemExit(main())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit status of design.md section 6; raises nothing."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a console of another code page shows escapes, and goes on
+    command = ""
+    try:
+        arguments = _parse(sys.argv[1:] if argv is None else argv)
+        command = arguments.command
+        status = _run(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, where a closed pipe can be handled
+    except SystemExit as ended:  # argparse, after --help, --version or a usage error
+        return int(ended.code or 0)
+    except KeyboardInterrupt:
+        return 0 if command in _UNTIL_STOPPED else 1
+    except BrokenPipeError:
+        return _after_broken_pipe()
+    except StopError as error:
+        _say(error)
+        return error.exit_status
+    except Exception as error:  # noqa: BLE001 - the thread of the command ends here
+        logger.opt(exception=error).critical("{} failed", command or "pumpwatch")
+        _say(f"a defect of pumpwatch ({type(error).__name__}: {visible(error, limit=200)}); the log above has the traceback")
+        return _DEFECT
+    return status
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    return parser.parse_args([*argv, "run"]) if arguments.command is None else arguments
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; each sets ``function``, and ``takes_settings`` if that one wants them."""
+    parser = argparse.ArgumentParser(
+        prog="pumpwatch",
+        description="Records every pump.fun trade of the tokens you watch, and proves that none is missing. "
+        "Without a command it runs the worker.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"pumpwatch {__version__}")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="the settings file (default: pumpwatch.ini here, if there is one)"
+    )
+    parser.set_defaults(takes_settings=True)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    _add_run(commands)
+    _add_demo(commands)
+    init = commands.add_parser("init", help="write a commented pumpwatch.ini and a private .env here; overwrites nothing")
+    init.set_defaults(function=_init, takes_settings=False)
+    check = commands.add_parser(
+        "check", help="check settings, keys, database, clock, endpoints and cost: what is wrong, what to do"
+    )
+    check.add_argument(
+        "--live", type=seconds, metavar="SECONDS", help="also record one busy token for real, and compare with the chain"
+    )
+    check.set_defaults(function=_check, takes_settings=False)
+    look.register(commands)
+    watch.register(commands)
+    for command in commands.choices.values():
+        command.allow_abbrev = False
+        # Given after the command, it is as good; suppressed, so that it does not wipe out the one before it.
+        command.add_argument("--config", type=Path, metavar="FILE", default=argparse.SUPPRESS, help="the settings file")
+    return parser
+
+
+def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    run = commands.add_parser("run", help="record (the default)")
+    run.add_argument("--for", dest="for_seconds", type=seconds, metavar="SECONDS", help="stop by itself after so long")
+    run.add_argument(
+        "--if-not-running", action="store_true", help="say nothing and end with 0 when a worker runs already (for cron)"
+    )
+    run.add_argument("--simulator", action="store_true", help=argparse.SUPPRESS)
+    run.set_defaults(function=_run_worker)
+
+
+def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    demo = commands.add_parser("demo", help="record the built-in simulator: no key, no network, a new file")
+    demo.add_argument("--seconds", type=seconds, default=20.0, metavar="N", help="how long (default: 20)")
+    demo.add_argument("--rate", type=seconds, default=20.0, metavar="TRADES", help="trades per second (default: 20)")
+    demo.add_argument("--faults", default="", metavar="NAME,...", help="what goes wrong on the way: drop, mute, garbage, ...")
+    demo.add_argument("--provider", metavar="NAME", help="play the limits of a real provider")
+    demo.add_argument(
+        "--database", type=Path, metavar="FILE", help="a new file for the record (default: one in a temporary folder)"
+    )
+    demo.set_defaults(function=_demo, takes_settings=False)
+
+
+def seconds(text: str) -> float:
+    """A positive, finite number, for argparse."""
+    value = float(text)
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError
+    return value
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    # Before the settings are known: what goes wrong with them must not be printed by a default of the logging library.
+    set_up_logging(level="WARNING", log_file=None, secrets=())
+    if not arguments.takes_settings:
+        return int(arguments.function(arguments))
+    settings = load(config=arguments.config, environ=os.environ, directory=Path.cwd())
+    set_up_logging(level="WARNING", log_file=None, secrets=settings.secrets)
+    return int(arguments.function(settings, arguments))
+
+
+def _run_worker(settings: Settings, arguments: argparse.Namespace) -> int:
+    from pumpwatch.cli.run import run_worker
+
+    try:
+        set_up_logging(level=settings.pumpwatch.log_level, log_file=settings.pumpwatch.log_file, secrets=settings.secrets)
+    except OSError as error:
+        raise SettingsError([f"[pumpwatch] log_file cannot be opened: {error.strerror}"]) from error
+    return run_worker(
+        settings,
+        for_seconds=arguments.for_seconds,
+        if_not_running=arguments.if_not_running,
+        simulator=arguments.simulator,
+    )
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from pumpwatch.cli.demo import run_demo
+
+    faults = tuple(name.strip() for name in arguments.faults.split(",") if name.strip())
+    if arguments.database is not None and arguments.database.exists():
+        raise UsageError(f"{visible(arguments.database, limit=200)} exists already: the demo writes a new file only")
+    return run_demo(
+        seconds=arguments.seconds,
+        rate=arguments.rate,
+        faults=faults,
+        provider=arguments.provider,
+        database=arguments.database,
+    )
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    from pumpwatch.cli.init import init
+
+    return init(config=arguments.config, directory=Path.cwd())
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from pumpwatch.cli.check import check
+
+    return check(config=arguments.config, environ=os.environ, directory=Path.cwd(), live_seconds=arguments.live)
+
+
+def _say(message: object) -> None:
+    if sys.stderr is not None:
+        for line in redact(str(message)).splitlines():
+            print(f"pumpwatch: {visible(line, limit=1000)}", file=sys.stderr)
+
+
+def _after_broken_pipe() -> int:
+    """The reader of our output (``head``) has enough. Python would complain once more at exit, when it flushes."""
+    with open(os.devnull, "w", encoding="utf-8") as nothing:  # noqa: PTH123 - os.devnull is no path of a file
+        os.dup2(nothing.fileno(), sys.stdout.fileno())
+    return 0
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """In place of Python's own hook, which prints to standard error what a log line would have redacted."""
+    logger.opt(exception=(kind, error, traceback)).critical("uncaught")
+
+
+def _log_uncaught_in_thread(ended: threading.ExceptHookArgs) -> None:
+    if ended.exc_value is not None:
+        name = ended.thread.name if ended.thread is not None else "a thread"
+        logger.opt(exception=ended.exc_value).critical("{} ended by an error", name)

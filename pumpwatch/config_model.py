@@ -1,0 +1,288 @@
+"""The settings as records: every key with its default, unit, range and meaning. All defaults are here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, get_type_hints
+
+from pumpwatch.config_endpoint import Endpoint
+from pumpwatch.config_values import (
+    Reader,
+    addresses,
+    admission,
+    choice,
+    database_path,
+    http_url,
+    number,
+    optional_path,
+    websocket_url,
+    whole,
+    yes_or_no,
+)
+
+PUMPPORTAL_URL: Final = "wss://pumpportal.fun/api/data"
+HELIUS_WS_URL: Final = "wss://mainnet.helius-rpc.com"
+HELIUS_RPC_URL: Final = "https://mainnet.helius-rpc.com"
+PUBLIC_WS_URL: Final = "wss://api.mainnet-beta.solana.com"
+PUBLIC_RPC_URL: Final = "https://api.mainnet-beta.solana.com"
+
+_PUMPPORTAL = Endpoint.of(PUMPPORTAL_URL)
+_PUBLIC_WS = Endpoint.of(PUBLIC_WS_URL)
+_PUBLIC_RPC = Endpoint.of(PUBLIC_RPC_URL)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """
+    What a field's type says of its key.
+
+    Attributes:
+        read: From the text to the value; raises ValueError with the reason.
+        meaning: One or two sentences for ``pumpwatch.ini`` and ``docs/settings.md``.
+        key: Its name in the file, if not the field's.
+        default: As the file shows it, if not the field's default.
+    """
+
+    read: Reader
+    meaning: str
+    key: str | None = None
+    default: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of a section: its name there, the field that it sets, its reader, its meaning and its default as text."""
+
+    name: str
+    field: str
+    read: Reader
+    meaning: str
+    default: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PumpwatchSettings:
+    database: Annotated[
+        Path, Setting(database_path, "The SQLite file. A relative path starts at the folder of this file. Local disks only.")
+    ] = Path("pumpwatch.db")
+    log_level: Annotated[
+        str,
+        Setting(
+            choice("TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
+            "The least grave messages that are logged: TRACE, DEBUG, INFO, WARNING, ERROR or CRITICAL.",
+        ),
+    ] = "INFO"
+    log_file: Annotated[
+        Path | None,
+        Setting(
+            optional_path,
+            "Also log into this file; empty = standard error only. It starts anew at 10 MB, five old ones are kept.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PumpPortalSettings:
+    enabled: Annotated[bool, Setting(yes_or_no, "Use this feed.")] = True
+    endpoint: Annotated[
+        Endpoint,
+        Setting(
+            websocket_url,
+            "The WebSocket. The key is added to it for pumpportal.fun and this machine only.",
+            key="url",
+            default=PUMPPORTAL_URL,
+        ),
+    ] = _PUMPPORTAL
+    trades: Annotated[
+        Literal["no", "pinned", "all"],
+        Setting(
+            choice("no", "pinned", "all"),
+            "Whose trades are subscribed, paid with PUMPPORTAL_API_KEY at 0.01 SOL per 10,000 messages: no; pinned = the mints "
+            "and wallets of [watch]; all = every watched token. New tokens and migrations are free and always on.",
+        ),
+    ] = "pinned"
+    has_key: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeliusSettings:
+    enabled: Annotated[bool, Setting(yes_or_no, "Use this feed.")] = True
+    ws: Annotated[
+        Endpoint,
+        Setting(
+            websocket_url,
+            "The WebSocket; empty = Helius when HELIUS_API_KEY is set, else Solana's public mainnet. Any Solana endpoint will "
+            "do; one with a path or query goes into .env as PUMPWATCH_HELIUS_WS_URL.",
+            key="ws_url",
+            default="",
+        ),
+    ] = _PUBLIC_WS
+    rpc: Annotated[
+        Endpoint,
+        Setting(http_url, "JSON-RPC over HTTP, for backfill; as above (PUMPWATCH_HELIUS_RPC_URL).", key="rpc_url", default=""),
+    ] = _PUBLIC_RPC
+    commitment: Annotated[
+        Literal["processed", "confirmed", "finalized"],
+        Setting(
+            choice("processed", "confirmed", "finalized"),
+            "How settled a transaction must be when it is delivered: processed (may be undone), confirmed, or finalized (about "
+            "13 s later).",
+        ),
+    ] = "confirmed"
+    scope: Annotated[
+        Literal["watched", "all"],
+        Setting(
+            choice("watched", "all"),
+            "watched = the tokens of the watch list; all = every token of both programs, whatever max_tokens says.",
+        ),
+    ] = "watched"
+    accept_cost: Annotated[
+        bool,
+        Setting(
+            yes_or_no,
+            "scope = all costs 14 to 21 million Helius credits a month: it needs yes here on an endpoint that charges by volume.",
+        ),
+    ] = False
+    has_key: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchSettings:
+    mints: Annotated[
+        tuple[str, ...], Setting(addresses, "Tokens that are always watched (pinned): mint addresses, by commas or one a line.")
+    ] = ()
+    wallets: Annotated[
+        tuple[str, ...], Setting(addresses, "Wallets whose trades are always subscribed, by commas or one a line.")
+    ] = ()
+    admit: Annotated[
+        str,
+        Setting(
+            admission,
+            "Which new tokens are watched as well: auto = as many as the provider and the budget carry; all; none; or a pattern "
+            "for symbols such as *DOG*.",
+        ),
+    ] = "auto"
+    max_tokens: Annotated[int, Setting(whole(0, 100_000), "The most tokens watched at once, pinned ones included.")] = 50
+    minimum_watch_minutes: Annotated[
+        float, Setting(number(0, 100_000), "A new token keeps its place at least this long, in minutes.")
+    ] = 15.0
+    idle_minutes: Annotated[float, Setting(number(0.01, 100_000), "It leaves after this long without a trade, in minutes.")] = (
+        30.0
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetSettings:
+    pumpportal_sol_per_day: Annotated[
+        float, Setting(number(0, 1000), "The most spent on PumpPortal's paid messages in a UTC day, in SOL.")
+    ] = 0.02
+    helius_credits_per_month: Annotated[
+        int,
+        Setting(
+            whole(0, 10_000_000_000), "Credits of your Helius plan in a month, a fifth of them kept for repairs; 0 = not counted."
+        ),
+    ] = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionSettings:
+    connect_timeout_seconds: Annotated[
+        float, Setting(number(0.1, 300), "The most a connect with its TLS and WebSocket handshakes may take.")
+    ] = 10.0
+    ping_interval_seconds: Annotated[
+        float, Setting(number(0.1, 3600), "Time between pings; must be more than ping_timeout_seconds.")
+    ] = 20.0
+    ping_timeout_seconds: Annotated[
+        float, Setting(number(0.1, 3600), "A pong that stays away this long ends the connection.")
+    ] = 10.0
+    pumpportal_idle_seconds: Annotated[
+        float, Setting(number(0.1, 86_400), "Without a new token or trade for this long, the connection is made anew.")
+    ] = 75.0
+    helius_idle_seconds: Annotated[
+        float, Setting(number(0.1, 86_400), "Without a new slot for this long, the connection is made anew.")
+    ] = 10.0
+    backoff_first_seconds: Annotated[
+        float, Setting(number(0.05, 3600), "The longest wait before the first reconnect; it doubles with each.")
+    ] = 1.0
+    backoff_longest_seconds: Annotated[
+        float, Setting(number(0.05, 3600), "The longest wait of all; at least 5 unless all endpoints are this machine.")
+    ] = 30.0
+    healthy_after_seconds: Annotated[
+        float, Setting(number(0, 3600), "A connection that held this long, with data, begins again at the first wait.")
+    ] = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriterSettings:
+    batch_size: Annotated[int, Setting(whole(1, 100_000), "The most messages in one transaction.")] = 1000
+    queue_size: Annotated[
+        int, Setting(whole(1, 10_000_000), "Messages kept in memory for the writer; more go to the spill file.")
+    ] = 10_000
+    spill_megabytes: Annotated[
+        int, Setting(whole(1, 1_000_000), "The most the spill file takes, beside the database; full = the feeds pause.")
+    ] = 256
+    busy_timeout_seconds: Annotated[
+        float, Setting(number(0, 60), "How long one write waits for another program's lock before it is tried anew.")
+    ] = 5.0
+    synchronous: Annotated[
+        Literal["normal", "full"],
+        Setting(
+            choice("normal", "full"),
+            "normal: a power cut may cost the last moments, which are then a gap and fetched again; full: each commit waits "
+            "for the disk.",
+        ),
+    ] = "normal"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """
+    All settings of one process.
+
+    Attributes:
+        config_file: The settings file that was read; None when there was none.
+        directory: Where relative paths start: the folder of that file, else the one given to :func:`load`.
+        secrets: Every secret value, for :func:`pumpwatch.telemetry.set_up_logging`. Never to be shown.
+    """
+
+    pumpwatch: PumpwatchSettings = PumpwatchSettings()
+    pumpportal: PumpPortalSettings = PumpPortalSettings()
+    helius: HeliusSettings = HeliusSettings()
+    watch: WatchSettings = WatchSettings()
+    budget: BudgetSettings = BudgetSettings()
+    connection: ConnectionSettings = ConnectionSettings()
+    writer: WriterSettings = WriterSettings()
+    config_file: Path | None = None
+    directory: Path = Path()
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+
+SECTIONS: Final[dict[str, type[Any]]] = {
+    "pumpwatch": PumpwatchSettings,
+    "pumpportal": PumpPortalSettings,
+    "helius": HeliusSettings,
+    "watch": WatchSettings,
+    "budget": BudgetSettings,
+    "connection": ConnectionSettings,
+    "writer": WriterSettings,
+}
+
+
+def keys_of(section: str) -> Iterator[Key]:
+    """The keys of *section*, in the order of the shipped file."""
+    hints = get_type_hints(SECTIONS[section], include_extras=True)
+    for of in fields(SECTIONS[section]):
+        for about in getattr(hints[of.name], "__metadata__", ()):
+            default = as_written(of.default) if about.default is None else about.default
+            yield Key(about.key or of.name, of.name, about.read, about.meaning, default)
+
+
+def as_written(value: object) -> str:
+    """A value as the settings file has it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "" if value is None or value == () else str(value)

@@ -1,0 +1,175 @@
+"""From the text of a setting to its value: each reader raises ValueError with the reason, which never repeats a URL."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+from pumpwatch.config_endpoint import Endpoint
+from pumpwatch.telemetry import visible
+
+Reader = Callable[[str], Any]
+
+#: SQLite's WAL keeps its index in shared memory, which these file systems do not share between machines or processes.
+_NETWORK_FILE_SYSTEMS = frozenset(
+    ["afpfs", "cifs", "davfs", "fuse.davfs2", "fuse.rclone", "fuse.sshfs", "nfs", "nfs4", "smb", "smb3", "smbfs", "webdav"],
+)
+
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_BOOLEANS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+
+
+def quoted(text: str) -> str:
+    """*text* as an error may show it: on one line and short, for it may be a secret in the wrong place."""
+    return f"'{visible(text, limit=20)}'"
+
+
+def closest(word: str, known: list[str]) -> str:
+    """A sentence that names what was probably meant, or an empty text."""
+    near = get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def whole(at_least: int, at_most: int) -> Reader:
+    def read(text: str) -> int:
+        if not _WHOLE.fullmatch(text) or len(text) > 20:
+            raise ValueError(f"{quoted(text)} is not a whole number (digits only: the unit is in the key's name)")
+        return int(_in_range(int(text), at_least, at_most))
+
+    return read
+
+
+def number(at_least: float, at_most: float) -> Reader:
+    def read(text: str) -> float:
+        if not _NUMBER.fullmatch(text) or not math.isfinite(float(text)):
+            raise ValueError(f"{quoted(text)} is not a number (digits only: the unit is in the key's name)")
+        return _in_range(float(text), at_least, at_most)
+
+    return read
+
+
+def _in_range(value: float, at_least: float, at_most: float) -> float:
+    if not at_least <= value <= at_most:
+        raise ValueError(f"{value:g} is out of range: from {at_least:g} to {at_most:g}")
+    return value
+
+
+def choice(*names: str) -> Reader:
+    def read(text: str) -> str:
+        for name in names:
+            if text.lower() == name.lower():
+                return name
+        raise ValueError(f"{quoted(text)} is not one of {', '.join(names)}{closest(text.lower(), list(names))}")
+
+    return read
+
+
+def yes_or_no(text: str) -> bool:
+    value = _BOOLEANS.get(text.lower())
+    if value is None:
+        raise ValueError(f"{quoted(text)} is neither yes nor no (true, false, 1 and 0 will do, too)")
+    return value
+
+
+def addresses(text: str) -> tuple[str, ...]:
+    """Solana addresses, separated by commas or line ends; each once, in the order given."""
+    found = [part.strip() for part in re.split(r"[,\n]", text) if part.strip()]
+    if not found:
+        return ()
+    from solders.pubkey import Pubkey  # heavy, and needed only by those who pin something
+
+    for address in found:
+        try:
+            Pubkey.from_string(address)
+        except ValueError:
+            raise ValueError(f"{quoted(address)} is no Solana address (32 bytes in base58)") from None
+    return tuple(dict.fromkeys(found))
+
+
+def websocket_url(text: str) -> str:
+    """A URL beginning with ``wss://``, or ``ws://`` on loopback."""
+    if "@" in text.partition("//")[2].partition("/")[0]:
+        raise ValueError("has a user or password before the host, which WebSockets do not send: the key belongs in path or query")
+    return _url(text, "wss")
+
+
+def http_url(text: str) -> str:
+    """A URL beginning with ``https://``, or ``http://`` on loopback."""
+    return _url(text, "https")
+
+
+def _url(text: str, scheme: str) -> str:
+    endpoint = Endpoint.of(text)
+    given = endpoint.shown.partition(":")[0]
+    if given not in (scheme, scheme.removesuffix("s")):
+        raise ValueError(f"must begin with {scheme}://")
+    if given != scheme and not endpoint.is_loopback:
+        raise ValueError(f"must begin with {scheme}://: without encryption only this machine (loopback) may be asked")
+    return text
+
+
+def admission(text: str) -> str:
+    """``auto``, ``all``, ``none``, or a glob for the symbols of new tokens."""
+    if text.lower() in ("auto", "all", "none"):
+        return text.lower()
+    if not text or "\n" in text or len(text) > 64:
+        raise ValueError("must be auto, all, none, or one pattern for symbols such as *DOG* (64 characters at most)")
+    return text
+
+
+def optional_path(text: str) -> Path | None:
+    return Path(text).expanduser() if text else None
+
+
+def database_path(text: str) -> Path:
+    if not text or text.startswith((":memory:", "file:", "sqlite:")) or "\n" in text or "\0" in text:
+        raise ValueError("must be the path of a file, such as pumpwatch.db")
+    if is_network_share(text):
+        raise ValueError(
+            "lies on a network share, where SQLite's locks and shared memory do not work: name a file on a local disk"
+        )
+    return Path(text).expanduser()
+
+
+def is_network_share(text: str) -> bool:
+    """Whether *text* is a UNC path (two slashes of either kind and a server)."""
+    plain = text.replace("/", "\\")
+    return (plain.startswith("\\\\") and not plain.startswith(("\\\\?\\", "\\\\.\\"))) or plain.upper().startswith("\\\\?\\UNC\\")
+
+
+def file_system_problem(path: Path) -> str | None:
+    """Why a database at *path*, absolute, would not be safe where it is; None when nothing is known against it."""
+    if path.is_dir():
+        return "is a directory: name a file in it"
+    kind = _file_system(path)
+    if kind is None:
+        return None
+    return (
+        f"lies on a network file system ({kind}), where SQLite's locks and shared memory do not work: name a file on a local disk"
+    )
+
+
+def _file_system(path: Path) -> str | None:
+    import psutil  # heavy
+
+    best, kind = -1, None
+    resolved = path.resolve()
+    try:
+        partitions = psutil.disk_partitions(all=True)
+    except OSError:  # a container without a list of mounts: nothing is known against the path
+        return None
+    for partition in partitions:
+        mount = Path(partition.mountpoint)
+        if len(mount.parts) <= best or not resolved.is_relative_to(mount):
+            continue
+        is_remote = partition.fstype.lower() in _NETWORK_FILE_SYSTEMS or "remote" in partition.opts.split(",")
+        best, kind = len(mount.parts), (partition.fstype or "remote") if is_remote else None
+    if os.name == "nt" and is_network_share(str(PureWindowsPath(resolved))):
+        return "a mapped share"
+    return kind

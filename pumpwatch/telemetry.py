@@ -1,0 +1,257 @@
+"""Logging, the rendering of hostile text, the redaction of secrets, and counters."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import threading
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import quote, quote_plus, urlsplit
+
+from loguru import logger
+
+if TYPE_CHECKING:
+    import loguru
+
+_HIDDEN = "[hidden]"
+
+#: Hosts whose URLs carry keys, whatever the settings are.
+_KNOWN_HOSTS = ("pumpportal.fun", "helius-rpc.com")
+
+#: A shorter secret would turn ordinary text into a row of blanks; the settings refuse keys below twice this length.
+_SHORTEST_SECRET = 4
+
+_LOG_FILE_BYTES = 10_000_000
+_LOG_FILES_KEPT = 5
+_LONGEST_LINE = 4000
+
+#: Letters and symbols that show nothing, beyond those that Unicode classes as control or format.
+_BLANK_LETTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+_MOST_MARKS_IN_A_ROW = 2
+
+
+#: What shows a key without a URL of ours around it, and what is put in its place.
+_LOOKS_SECRET = (
+    # requests, urllib3 and http.client name a path without its host.
+    (re.compile(r"(with url: |\b(?:GET|POST|CONNECT) )/[^\s'\"]*", re.IGNORECASE), rf"\1/{_HIDDEN}"),
+    (
+        re.compile(r"((?:\bapi[-_]?key|\baccess[-_]?token)['\"]?\s*(?:=|:|%3D)\s*['\"]?)[^\s&'\"<>,)]+", re.IGNORECASE),
+        rf"\1{_HIDDEN}",
+    ),
+    (re.compile(r"(\bauthorization['\"]?\s*[:=]\s*['\"]?(?:bearer |basic )?)[^\s'\"]+", re.IGNORECASE), rf"\1{_HIDDEN}"),
+)
+
+
+class Redactor:
+    """Take secrets out of text: the known values in every spelling a URL has for them, and what only looks like a key."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        known = {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}
+        spellings = {
+            spelled for secret in known for spelled in (secret, quote(secret, safe=""), quote(secret), quote_plus(secret))
+        }
+        longest_first = sorted(spellings, key=len, reverse=True)
+        self._values = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+        own_hosts = {urlsplit(secret).hostname for secret in known if "://" in secret}
+        hosts = "|".join(re.escape(host) for host in (*_KNOWN_HOSTS, *sorted(host for host in own_hosts if host)))
+        our_url = rf"((?:wss?|https?)://)(?:[^\s/@'\"]*@)?((?:[\w.-]{{0,200}}\.)?\[?(?:{hosts})\]?(?::\d+)?)[/?#][^\s'\"<>]*"
+        self._patterns = ((re.compile(our_url, re.IGNORECASE), rf"\1\2/{_HIDDEN}"), *_LOOKS_SECRET)
+
+    def redact(self, text: str) -> str:
+        # URLs go first: where only the key were taken out of one, the rest of its path would stay.
+        for pattern, replacement in self._patterns:
+            text = pattern.sub(replacement, text)
+        return self._values.sub(_HIDDEN, text) if self._values else text
+
+
+_redactor = Redactor()
+
+
+def redact(text: str) -> str:
+    """*text* without the secrets that :func:`set_up_logging` was given."""
+    return _redactor.redact(text)
+
+
+def visible(text: object, *, limit: int = 80) -> str:
+    """
+    *text* as a terminal or a log may show it: one line, at most *limit* characters, every invisible character spelled out.
+
+    Control, format (zero-width, bidi), private and unassigned characters, blanks other than the space, and piled-up accents
+    become their Python escapes. Secrets are taken out before the cut, which could leave half of one.
+    """
+    plain = redact(str(text))
+    shown = plain if plain.isascii() and plain.isprintable() else _spelled_out(plain[: limit + 1])
+    return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
+
+
+def _spelled_out(text: str) -> str:
+    pieces = []
+    marks = 0
+    for character in text:
+        category = unicodedata.category(character)
+        marks = marks + 1 if category[0] == "M" else 0
+        is_invisible = category[0] in "CZ" and character != " "
+        if is_invisible or marks > _MOST_MARKS_IN_A_ROW or character in _BLANK_LETTERS:
+            pieces.append(character.encode("unicode_escape").decode("ascii"))
+        else:
+            pieces.append(character)
+    return "".join(pieces)
+
+
+class Counters:
+    """Named numbers that any thread may add to."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+
+    def add(self, name: str, n: int = 1) -> None:
+        with self._lock:
+            self._counts[name] += n
+
+    def snapshot(self) -> dict[str, int]:
+        """All numbers at one moment."""
+        with self._lock:
+            return dict(self._counts)
+
+
+class _Writable(Protocol):
+    def write(self, text: str, /) -> object: ...
+    def flush(self) -> object: ...
+
+
+class LogSink:
+    """
+    Where loguru's records go: rendered, redacted, one line for the message, and never an error for the caller.
+
+    A sink that fails (full disk, closed terminal) must neither stop the program nor fill the other one: failures are counted.
+    """
+
+    def __init__(self, stream: _Writable) -> None:
+        self._stream = stream
+        self.failures = 0
+
+    def write(self, message: loguru.Message) -> None:
+        try:
+            self._stream.write(rendered(message))
+            self._stream.flush()
+        except Exception:  # noqa: BLE001 - loguru would print the record with its secrets, or raise into the caller
+            self.failures += 1
+
+    def stop(self) -> None:
+        """Called by loguru when the sink is removed."""
+        if isinstance(self._stream, LogFile):
+            self._stream.close()
+
+
+def rendered(message: loguru.Message) -> str:
+    """
+    One record as text. A traceback follows on lines that begin with a bar.
+
+    So no text in it can pass for a line of the log. The format of the handler gives *message* the traceback alone.
+    """
+    record = message.record
+    time = record["time"].astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+    lines = [f"{time}Z {record['level'].name:<8} {visible(record['message'], limit=_LONGEST_LINE)}"]
+    lines += [f"    | {visible(line, limit=_LONGEST_LINE)}" for line in redact(str(message)).splitlines() if line.strip()]
+    return "\n".join(lines) + "\n"
+
+
+class LogFile:
+    """
+    A log file that starts anew at 10 MB and keeps five old ones.
+
+    A rename that fails (on Windows, when another program has the file open) is no reason to lose a line: the file grows on and
+    the rename is tried again a megabyte later.
+    """
+
+    def __init__(self, path: Path, *, most_bytes: int = _LOG_FILE_BYTES, kept: int = _LOG_FILES_KEPT) -> None:
+        self._path = path
+        self._most_bytes = most_bytes
+        self._kept = kept
+        self._open()
+
+    def _open(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._path.open("a", encoding="utf-8", errors="backslashreplace", newline="\n")
+        self._bytes = self._path.stat().st_size
+        self._rotate_at = self._most_bytes
+
+    def write(self, text: str) -> None:
+        if self._file.closed:
+            self._open()
+        if self._bytes >= self._rotate_at:
+            self._rotate()
+        self._file.write(text)
+        self._bytes += len(text.encode("utf-8", "backslashreplace"))
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _rotate(self) -> None:
+        self._file.close()
+        try:
+            for age in range(self._kept - 1, 0, -1):
+                older = self._numbered(age)
+                if older.exists():
+                    older.replace(self._numbered(age + 1))
+            self._path.replace(self._numbered(1))
+        except OSError:
+            self._open()
+            self._rotate_at = self._bytes + self._most_bytes // 10
+        else:
+            self._open()
+
+    def _numbered(self, age: int) -> Path:
+        return self._path.with_name(f"{self._path.name}.{age}")
+
+
+class _StandardLogging(logging.Handler):
+    """Pass on what libraries say through the standard library's logging."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            level: str | int = logger.level(record.levelname).name
+        except ValueError:
+            level = record.levelno
+        logger.opt(exception=record.exc_info).log(level, "{}: {}", record.name, record.getMessage())
+
+
+def set_up_logging(*, level: str, log_file: Path | None, secrets: Iterable[str]) -> None:
+    """
+    Send all logs to standard error and *log_file*, without *secrets*. Called again it replaces what it set up before.
+
+    Raises:
+        OSError: The log file cannot be opened.
+
+    """
+    global _redactor  # one process has one set of secrets, and any module may render text
+    _redactor = Redactor(secrets)
+    sinks = [LogSink(sys.stderr)] if sys.stderr is not None else []  # a windowed Python has no standard error
+    if log_file is not None:
+        sinks.append(LogSink(LogFile(log_file)))
+    logger.remove()
+    for sink in sinks:
+        # diagnose would print the variables of every frame, keys among them; the sink never raises, so nothing is to be caught.
+        logger.add(sink, level=level, format=_traceback_alone, colorize=False, diagnose=False, backtrace=False, catch=False)
+    _take_standard_logging()
+
+
+def _traceback_alone(_record: loguru.Record) -> str:
+    return "{exception}"
+
+
+def _take_standard_logging() -> None:
+    root = logging.getLogger()
+    root.handlers = [handler for handler in root.handlers if not isinstance(handler, _StandardLogging)] + [_StandardLogging()]
+    for name in ("websocket", "websockets", "urllib3", "sqlalchemy"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # below it they write URLs and every message
