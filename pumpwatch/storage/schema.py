@@ -19,8 +19,8 @@ SUPERSEDED: Final = 4
 #: ``trades.venue``, and the first byte of ``chain_key``.
 VENUES: Final = {"curve": 0, "pool": 1}
 
-#: The identity index holds this many last characters of a signature (24 of base58 are 140 bits of its second half, which nobody can
-#: choose): a key of 24 bytes instead of 88 keeps the index small.
+#: What the identity index holds of a signature: 24 bytes instead of 88. The last 24 characters of base58 are 140 bits of the
+#: signature's second half, which nobody can choose.
 SIGNATURE_KEY: Final = "substr(signature, -24)"
 
 _VERSION_1: Final = (
@@ -198,8 +198,8 @@ _VERSION_1: Final = (
         PRIMARY KEY (provider, day)
     ) STRICT, WITHOUT ROWID
     """,
-    # The state before a trade follows from the state after it and its own amounts: a curve's quote reserve moves by quote_amount, a
-    # pool's by quote_amount and the lp_fee that stays in it. Not so when the mayhem agent traded.
+    # The state before a trade follows from the state after it and its own amounts: a curve's quote reserve moves by quote_amount,
+    # a pool's by quote_amount and the lp_fee that stays in it. Not so when the mayhem agent traded.
     """
     CREATE VIEW trade_log AS
     SELECT

@@ -1,0 +1,221 @@
+"""
+PURE. One trade, one row: how reports of a trade from several sources become one set of rows.
+
+All reports about one (token, signature) are judged together. Two kinds of fact exist: trades of the chain, known by their
+event_index, and PumpPortal's messages, known by wallet, side, token amount and message_key. The rows are a function of the
+*sets* of these facts, not of the order in which they came: any order, any duplication and any restart end in the same table.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from pumpwatch.storage.schema import CONFIRMED, FINALIZED, PROVISIONAL, SUPERSEDED
+
+
+class Row(msgspec.Struct, gc=False):
+    """One row of ``trades``, fields in the order of its columns (without the token and the signature, which the group shares)."""
+
+    id: int | None
+    wallet_id: int
+    event_index: int | None
+    state: int
+    is_buy: int
+    venue: int
+    by_mayhem_agent: int
+    slot: int | None
+    block_time: int | None
+    token_amount: int
+    quote_amount: int | None
+    trader_quote_amount: int | None
+    quote_id: int | None
+    protocol_fee: int | None
+    creator_fee: int | None
+    lp_fee: int | None
+    virtual_token_reserves: int | None
+    virtual_quote_reserves: int | None
+    real_token_reserves: int | None
+    real_quote_reserves: int | None
+    chain_key: bytes | None
+    message_key: int | None
+    pumpportal_at_us: int | None
+    helius_at_us: int | None
+    backfill_at_us: int | None
+
+    @property
+    def alike(self) -> tuple[int, int, int]:
+        """What a PumpPortal message and a trade of the chain must have in common to be the same trade."""
+        return self.wallet_id, self.is_buy, self.token_amount
+
+
+def merge(rows: Iterable[Row]) -> list[Row]:
+    """
+    Merge what is stored and what arrived about one (token, signature).
+
+    Args:
+        rows: Stored rows (with id) and arrived ones (without), in any order. A row of the chain has an event_index; all trades of
+            the transaction are known once one is, since a chain source delivers a transaction whole. They may be changed.
+
+    Returns:
+        The rows that should be stored now. Those with an id replace the stored row of that id; a stored id that is not among them
+        is to be deleted (its facts are in another row). At most one row an event_index, and one a message.
+
+    """
+    chain: dict[int, Row] = {}
+    messages: dict[tuple[tuple[int, int, int], int | None], Row] = {}
+    for row in rows:
+        if row.event_index is not None:
+            known = chain.get(row.event_index)
+            chain[row.event_index] = row if known is None else _same_trade(known, row)
+        for message in _messages_of(row):
+            key = (message.alike, message.message_key)
+            twin = messages.get(key)
+            messages[key] = message if twin is None else _same_message(twin, message)
+    free_ids = {row.id for row in messages.values() if row.event_index is None and row.id is not None}
+    unpaired = _pair(chain, messages.values())
+    result = list(chain.values())
+    result.extend(_superseded(row, chain) if chain else row for row in unpaired)
+    kept = {row.id for row in result if row.id is not None}
+    spare = iter(sorted(free_ids - kept))
+    for row in sorted(result, key=_place):
+        if row.id is None:
+            # A trade of the chain takes over the row of its message, so that ids do not change needlessly.
+            row.id = next(spare, None)
+    return result
+
+
+def _messages_of(row: Row) -> Iterator[Row]:
+    """The PumpPortal message that a row stands for or has absorbed, if any, as a row of its own."""
+    if row.event_index is None:
+        yield row
+    elif row.pumpportal_at_us is not None:
+        yield msgspec.structs.replace(
+            row,
+            id=None,
+            event_index=None,
+            state=PROVISIONAL,
+            by_mayhem_agent=0,
+            slot=None,
+            block_time=None,
+            quote_amount=None,
+            trader_quote_amount=None,
+            quote_id=None,
+            protocol_fee=None,
+            creator_fee=None,
+            lp_fee=None,
+            virtual_token_reserves=_reserve(row.message_key),
+            virtual_quote_reserves=None,
+            real_token_reserves=None,
+            real_quote_reserves=None,
+            chain_key=None,
+            helius_at_us=None,
+            backfill_at_us=None,
+        )
+
+
+def _pair(chain: dict[int, Row], messages: Iterable[Row]) -> list[Row]:
+    """Give each message to its trade of the chain, by token reserve where that decides, else in order; return the others."""
+    for row in chain.values():
+        row.message_key = row.pumpportal_at_us = None
+    trades = defaultdict(list)
+    for event_index in sorted(chain):
+        trades[chain[event_index].alike].append(chain[event_index])
+    waiting = []
+    for message in sorted(messages, key=_message_order):
+        exact = [row for row in trades[message.alike] if row.virtual_token_reserves == message.message_key]
+        if not _absorb(exact, message):
+            waiting.append(message)
+    return [message for message in waiting if not _absorb(trades[message.alike], message)]
+
+
+def _absorb(candidates: list[Row], message: Row) -> bool:
+    """Let the first of *candidates* that has no message take this one. Return whether there was one."""
+    for row in candidates:
+        if row.pumpportal_at_us is None:
+            row.message_key = message.message_key
+            row.pumpportal_at_us = message.pumpportal_at_us
+            return True
+    return False
+
+
+def _same_trade(one: Row, other: Row) -> Row:
+    """Two reports of the same event: what was read from history wins over what came live, a later slot over an earlier."""
+    winner, loser = (one, other) if _trust(one) >= _trust(other) else (other, one)
+    return msgspec.structs.replace(
+        winner,
+        id=one.id if one.id is not None else other.id,
+        state=max(one.state, other.state) if max(one.state, other.state) <= FINALIZED else winner.state,
+        helius_at_us=_earliest(one.helius_at_us, other.helius_at_us),
+        backfill_at_us=_earliest(one.backfill_at_us, other.backfill_at_us),
+        pumpportal_at_us=winner.pumpportal_at_us if winner.pumpportal_at_us is not None else loser.pumpportal_at_us,
+        message_key=winner.message_key if winner.pumpportal_at_us is not None else loser.message_key,
+    )
+
+
+def _same_message(one: Row, other: Row) -> Row:
+    """The same message twice. One that a trade had absorbed knows no amounts any more: the fuller one wins."""
+    winner, loser = (one, other) if (one.quote_amount or -1) >= (other.quote_amount or -1) else (other, one)
+    return msgspec.structs.replace(
+        winner,
+        id=winner.id if winner.id is not None else loser.id,
+        pumpportal_at_us=_earliest(one.pumpportal_at_us, other.pumpportal_at_us),
+    )
+
+
+def _superseded(message: Row, chain: dict[int, Row]) -> Row:
+    """
+    A message that the chain does not confirm. If it is like a trade of the chain, it may have been absorbed before and its
+    amounts forgotten: then they are left out in any case, so that the order of arrival leaves no trace.
+    """
+    twins = [row for row in chain.values() if row.alike == message.alike]
+    if not twins:
+        return msgspec.structs.replace(message, state=SUPERSEDED)
+    return msgspec.structs.replace(
+        message,
+        state=SUPERSEDED,
+        venue=twins[0].venue,
+        quote_amount=None,
+        trader_quote_amount=None,
+        quote_id=None,
+        virtual_token_reserves=_reserve(message.message_key),
+        real_token_reserves=None,
+    )
+
+
+def _reserve(message_key: int | None) -> int | None:
+    return message_key if message_key is not None and message_key > 0 else None
+
+
+def _trust(row: Row) -> tuple[bool, int, int]:
+    return row.backfill_at_us is not None, row.slot or 0, row.state
+
+
+def _message_order(row: Row) -> tuple[int, int, int, int]:
+    return *row.alike, row.message_key if row.message_key is not None else 0
+
+
+def _place(row: Row) -> tuple[bool, int]:
+    return row.event_index is None, row.event_index or 0
+
+
+def _earliest(one: int | None, other: int | None) -> int | None:
+    if one is None or other is None:
+        return one if other is None else other
+    return min(one, other)
+
+
+def counted(row: Row) -> tuple[int, int, int, int, int]:
+    """What a row adds to its token's totals: trades, buys, volume, provisional_volume, unknown_amounts."""
+    if row.state > FINALIZED:
+        return 0, 0, 0, 0, 0
+    amount = row.quote_amount
+    return (
+        1,
+        row.is_buy,
+        amount if amount is not None and row.state >= CONFIRMED else 0,
+        amount if amount is not None and row.state == PROVISIONAL else 0,
+        int(amount is None),
+    )

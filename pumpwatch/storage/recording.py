@@ -1,0 +1,263 @@
+"""Events to rows, within one open transaction of the writer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import sqlalchemy as sa
+
+from pumpwatch.events import (
+    Counted,
+    CurveCompleted,
+    Delivery,
+    GapOpened,
+    PoolSeen,
+    Rejected,
+    SpellEnded,
+    SpellStarted,
+    TokenCreated,
+    TokenMigrated,
+    Trade,
+    Usage,
+)
+from pumpwatch.market import chain_key
+from pumpwatch.storage import statements
+from pumpwatch.storage.identity import Row, counted, merge
+from pumpwatch.storage.ids import Ids
+from pumpwatch.storage.schema import CONFIRMED, PROVISIONAL, VENUES
+
+#: A kept message is cut here; its reason says so.
+_LONGEST_RAW_BYTES = 256 * 1024
+
+_Arrival = tuple[Trade, str, int]
+_Group = tuple[int, str]
+
+
+class Recording:
+    """
+    One batch of deliveries, written.
+
+    Attributes:
+        trades: By how much the number of rows in trade_log has changed.
+    """
+
+    def __init__(self, connection: sa.Connection, ids: Ids) -> None:
+        self._connection = connection
+        self._ids = ids
+        self._counts: dict[str, int] = {}
+        self.trades = 0
+
+    def write(self, deliveries: Sequence[Delivery]) -> None:
+        """Write all events of *deliveries*. Call once."""
+        if not deliveries:
+            return
+        trades = self._collect(deliveries)
+        for delivery in deliveries:
+            for event in delivery.events:
+                if type(event) is not Trade:
+                    self._write_event(event, delivery)
+        if trades:
+            self._write_trades(trades)
+        if self._counts:
+            self._connection.exec_driver_sql(statements.ADD_TO_COUNT, sorted(self._counts.items()))
+
+    def _collect(self, deliveries: Sequence[Delivery]) -> list[_Arrival]:
+        """Make every address of the batch known; return its trades with their source and time."""
+        trades: list[_Arrival] = []
+        wallets: set[str] = set()
+        mints: set[str] = set()
+        for delivery in deliveries:
+            for event in delivery.events:
+                if type(event) is Trade:
+                    trades.append((event, delivery.source, delivery.received_at_us))
+                    wallets.add(event.wallet)
+                    mints.add(event.mint)
+                elif isinstance(event, TokenCreated):
+                    wallets.add(event.developer)
+                    if event.creator is not None:
+                        wallets.add(event.creator)
+                    mints.add(event.mint)
+                elif isinstance(event, CurveCompleted | TokenMigrated | PoolSeen):
+                    mints.add(event.mint)
+        self._ids.resolve(self._connection, wallets=wallets, mints=mints, now_us=deliveries[0].received_at_us)
+        return trades
+
+    def _write_trades(self, arrivals: list[_Arrival]) -> None:
+        groups: dict[_Group, list[Row]] = {}
+        for trade, source, received_at_us in arrivals:
+            token_id = self._ids.token(trade.mint)
+            row = self._row(trade, token_id, source, received_at_us)
+            groups.setdefault((token_id, trade.signature), []).append(row)
+        stored = self._stored(groups)
+        totals: dict[int, list[int]] = {}
+        inserts: list[tuple[object, ...]] = []
+        updates: list[tuple[object, ...]] = []
+        deletes: list[tuple[object, ...]] = []
+        for group, rows in groups.items():
+            total = totals.setdefault(group[0], [0, 0, 0, 0, 0])
+            before = stored.get(group, [])
+            if before or len(rows) > 1:
+                ids = {row.id for row in before}
+                _add(total, before, sign=-1)
+                rows = merge([*before, *rows])
+                deletes.extend((number,) for number in ids.difference(row.id for row in rows))
+            _add(total, rows, sign=1)
+            for row in rows:
+                values = msgspec.structs.astuple(row)
+                if row.id is None:
+                    inserts.append((*values, *group))
+                else:
+                    updates.append((*values[1:], row.id))
+        self._execute(statements.DELETE_TRADE, deletes)
+        self._execute(statements.UPDATE_TRADE, updates)
+        self._execute(statements.INSERT_TRADE, inserts)
+        self._add_to_tokens(totals)
+
+    def _row(self, trade: Trade, token_id: int, source: str, received_at_us: int) -> Row:
+        of_chain = trade.event_index is not None
+        quote_id = self._ids.quote(self._connection, trade.quote_mint)
+        if of_chain:
+            self._ids.set_quote(self._connection, token_id, quote_id)
+        return Row(
+            id=None,
+            wallet_id=self._ids.wallet(trade.wallet),
+            event_index=trade.event_index,
+            state=CONFIRMED if of_chain else PROVISIONAL,
+            is_buy=int(trade.is_buy),
+            venue=VENUES[trade.venue],
+            by_mayhem_agent=int(trade.by_mayhem_agent),
+            slot=trade.slot,
+            block_time=trade.block_time,
+            token_amount=trade.token_amount,
+            quote_amount=trade.quote_amount,
+            trader_quote_amount=trade.trader_quote_amount,
+            quote_id=quote_id,
+            protocol_fee=trade.protocol_fee,
+            creator_fee=trade.creator_fee,
+            lp_fee=trade.lp_fee,
+            virtual_token_reserves=trade.virtual_token_reserves,
+            virtual_quote_reserves=trade.virtual_quote_reserves,
+            real_token_reserves=trade.real_token_reserves,
+            real_quote_reserves=trade.real_quote_reserves,
+            chain_key=chain_key(trade.venue, trade.slot, trade.virtual_token_reserves, trade.virtual_quote_reserves),
+            message_key=trade.message_key,
+            pumpportal_at_us=received_at_us if source == "pumpportal" else None,
+            helius_at_us=received_at_us if source == "helius" else None,
+            backfill_at_us=received_at_us if source == "backfill" else None,
+        )
+
+    def _stored(self, groups: dict[_Group, list[Row]]) -> dict[_Group, list[Row]]:
+        """What the database has of these groups already."""
+        wanted = msgspec.json.encode([(token_id, signature[-24:]) for token_id, signature in groups]).decode()
+        stored: dict[_Group, list[Row]] = {}
+        for token_id, signature, *values in self._connection.exec_driver_sql(statements.STORED_TRADES, (wanted,)):
+            group = (token_id, signature)
+            if group in groups:  # and not another signature with the same end
+                stored.setdefault(group, []).append(Row(*values))
+        return stored
+
+    def _add_to_tokens(self, totals: dict[int, list[int]]) -> None:
+        self.trades += sum(total[0] for total in totals.values())
+        changes = [
+            (trades, buys, volume, volume, provisional, provisional, unknown, token_id)
+            for token_id, (trades, buys, volume, provisional, unknown) in totals.items()
+            if trades or buys or volume or provisional or unknown
+        ]
+        self._execute(statements.ADD_TO_TOKEN, changes)
+
+    def _write_event(self, event: object, delivery: Delivery) -> None:
+        match event:
+            case TokenCreated():
+                self._write_creation(event)
+            case CurveCompleted():
+                token_id = self._ids.token(event.mint)
+                self._execute(statements.COMPLETED, [(event.signature, event.slot, event.block_time, token_id)])
+            case TokenMigrated():
+                values = (event.signature, event.slot, event.block_time, event.pool, self._ids.token(event.mint))
+                self._execute(statements.MIGRATED, [values])
+            case PoolSeen():
+                self._write_pool(event)
+            case GapOpened():
+                columns = (
+                    event.cause,
+                    event.feed,
+                    event.mint,
+                    event.signature,
+                    event.slot,
+                    event.from_us,
+                    event.to_us,
+                    event.detail,
+                )
+                self._execute(statements.INSERT_GAP, [columns])
+            case Rejected():
+                self._write_rejected(event, delivery)
+            case Counted():
+                self._count(event.kind)
+            case SpellStarted():
+                self._execute(statements.START_SPELL, [(event.kind, event.address, event.reason, event.at_us)])
+            case SpellEnded():
+                self._execute(statements.END_SPELL, [(event.at_us, event.reason, event.kind, event.address)])
+            case Usage():
+                numbers = (event.messages, event.paid_messages, event.received_bytes, event.connections)
+                self._execute(statements.ADD_USAGE, [(event.provider, event.day, *numbers)])
+            case _:
+                raise TypeError(f"{type(event).__name__} is not an event that becomes a row")
+
+    def _write_creation(self, event: TokenCreated) -> None:
+        quote_id = self._ids.quote(self._connection, event.quote_mint)
+        values = (
+            event.signature,
+            event.slot,
+            event.block_time,
+            event.name,
+            event.symbol,
+            event.uri,
+            self._ids.wallet(event.developer),
+            None if event.creator is None else self._ids.wallet(event.creator),
+            event.bonding_curve,
+            event.token_program,
+            quote_id,
+            event.virtual_token_reserves if event.event_index is not None else None,
+            event.virtual_quote_reserves,
+            event.real_token_reserves,
+            event.token_total_supply,
+            _flag(event.is_mayhem_mode),
+            _flag(event.is_cashback_enabled),
+            _flag(event.is_holder_reward),
+            self._ids.token(event.mint),
+        )
+        of_chain = event.event_index is not None
+        self._execute(statements.CREATED_BY_CHAIN if of_chain else statements.CREATED_BY_PUMPPORTAL, [values])
+
+    def _write_pool(self, event: PoolSeen) -> None:
+        quote_id = self._ids.quote(self._connection, event.quote_mint)
+        self._execute(statements.SET_QUOTE_DECIMALS, [(event.quote_decimals, float(10**event.quote_decimals), quote_id)])
+        values = (event.pool, self._ids.token(event.mint), quote_id, event.base_decimals, event.quote_decimals)
+        self._execute(statements.INSERT_POOL, [values])
+
+    def _write_rejected(self, event: Rejected, delivery: Delivery) -> None:
+        reason = event.reason
+        if len(event.raw) > _LONGEST_RAW_BYTES:
+            reason = f"{reason} (kept: the first {_LONGEST_RAW_BYTES} of {len(event.raw)} bytes)"
+        raw = event.raw[:_LONGEST_RAW_BYTES]
+        values = (delivery.received_at_us, delivery.source, event.kind, reason, event.signature, event.slot, raw)
+        self._execute(statements.INSERT_UNREAD if event.ours else statements.INSERT_REJECTED, [values])
+        self._count(event.kind)
+
+    def _count(self, kind: str) -> None:
+        self._counts[kind] = self._counts.get(kind, 0) + 1
+
+    def _execute(self, statement: str, parameters: Sequence[tuple[object, ...]]) -> None:
+        if parameters:
+            self._connection.exec_driver_sql(statement, list(parameters))
+
+
+def _add(total: list[int], rows: list[Row], *, sign: int) -> None:
+    for row in rows:
+        for place, number in enumerate(counted(row)):
+            total[place] += sign * number
+
+
+def _flag(value: bool | None) -> int | None:  # noqa: FBT001 - a value, not a switch
+    return None if value is None else int(value)

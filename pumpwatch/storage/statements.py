@@ -1,0 +1,118 @@
+"""The writing store's SQL, as text. What each is for is said where it is used."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from pumpwatch.storage.identity import Row
+from pumpwatch.storage.schema import SIGNATURE_KEY
+
+_ROW = [field.name for field in msgspec.structs.fields(Row)]
+_CHANGING = [name for name in _ROW if name != "id"]
+
+#: Parameters: every field of Row, then token_id and signature.
+INSERT_TRADE: Final = f"INSERT INTO trades ({', '.join(_ROW)}, token_id, signature) VALUES ({', '.join('?' * (len(_ROW) + 2))})"
+
+#: Parameters: every field of Row but id, then id.
+UPDATE_TRADE: Final = f"UPDATE trades SET {', '.join(f'{name} = ?' for name in _CHANGING)} WHERE id = ?"
+
+DELETE_TRADE: Final = "DELETE FROM trades WHERE id = ?"
+
+#: Parameter: JSON list of [token_id, last 24 characters of the signature].
+STORED_TRADES: Final = f"""
+    SELECT token_id, signature, {", ".join(f"trades.{name}" for name in _ROW)}
+    FROM json_each(?) AS wanted
+    CROSS JOIN trades
+    WHERE token_id = json_extract(wanted.value, '$[0]') AND {SIGNATURE_KEY} = json_extract(wanted.value, '$[1]')
+"""
+
+#: Parameters: trades, buys, volume twice, provisional_volume twice, unknown_amounts, id. Sums saturate: the REAL that SQLite
+#: makes of an overflow would be refused by the STRICT table, and with it the trade.
+ADD_TO_TOKEN: Final = """
+    UPDATE tokens SET
+        trades = trades + ?,
+        buys = buys + ?,
+        volume = CASE WHEN typeof(volume + ?) = 'integer' THEN volume + ? ELSE 9223372036854775807 END,
+        provisional_volume =
+            CASE WHEN typeof(provisional_volume + ?) = 'integer' THEN provisional_volume + ? ELSE 9223372036854775807 END,
+        unknown_amounts = unknown_amounts + ?
+    WHERE id = ?
+"""
+
+KNOWN_WALLETS: Final = "SELECT address, id FROM wallets WHERE address IN (SELECT value FROM json_each(?))"
+INSERT_WALLET: Final = "INSERT INTO wallets (id, address) VALUES (?, ?)"
+KNOWN_TOKENS: Final = "SELECT mint, id, quote_id FROM tokens WHERE mint IN (SELECT value FROM json_each(?))"
+INSERT_TOKEN: Final = "INSERT INTO tokens (id, mint, first_seen_us) VALUES (?, ?, ?)"
+SET_QUOTE: Final = "UPDATE tokens SET quote_id = ? WHERE id = ? AND quote_id IS NULL"
+KNOWN_QUOTES: Final = "SELECT mint, id FROM quotes"
+INSERT_QUOTE: Final = "INSERT INTO quotes (id, mint) VALUES (?, ?)"
+SET_QUOTE_DECIMALS: Final = "UPDATE quotes SET decimals = ?, units = ? WHERE id = ? AND decimals IS NULL"
+
+_CREATION = (
+    "created_signature",
+    "created_slot",
+    "created_at",
+    "name",
+    "symbol",
+    "uri",
+    "developer_id",
+    "creator_id",
+    "bonding_curve",
+    "token_program",
+    "quote_id",
+    "start_virtual_token_reserves",
+    "start_virtual_quote_reserves",
+    "start_real_token_reserves",
+    "token_total_supply",
+    "is_mayhem_mode",
+    "is_cashback_enabled",
+    "is_holder_reward",
+)
+
+#: What the chain says of a creation replaces what PumpPortal said.
+CREATED_BY_CHAIN: Final = f"UPDATE tokens SET {', '.join(f'{name} = ifnull(?, {name})' for name in _CREATION)} WHERE id = ?"
+
+#: What PumpPortal says of a creation fills what is not known yet.
+CREATED_BY_PUMPPORTAL: Final = f"UPDATE tokens SET {', '.join(f'{name} = ifnull({name}, ?)' for name in _CREATION)} WHERE id = ?"
+
+COMPLETED: Final = "UPDATE tokens SET completed_signature = ?, completed_slot = ?, completed_at = ? WHERE id = ?"
+MIGRATED: Final = """
+    UPDATE tokens SET
+        migrated_signature = ifnull(migrated_signature, ?), migrated_slot = ifnull(?, migrated_slot),
+        migrated_at = ifnull(?, migrated_at), pool = ifnull(?, pool)
+    WHERE id = ?
+"""
+INSERT_POOL: Final = """
+    INSERT INTO pools (pool, token_id, quote_id, base_decimals, quote_decimals) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (pool) DO NOTHING
+"""
+INSERT_GAP: Final = """
+    INSERT INTO gaps (cause, feed, mint, signature, slot, from_us, to_us, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (cause, ifnull(feed, ''), ifnull(mint, ''), ifnull(signature, ''), from_us)
+    DO UPDATE SET to_us = max(ifnull(to_us, 0), excluded.to_us) WHERE excluded.to_us IS NOT NULL
+"""
+INSERT_REJECTED: Final = (
+    "INSERT INTO rejected (received_at_us, source, kind, reason, signature, slot, raw) VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+INSERT_UNREAD: Final = INSERT_REJECTED.replace("rejected", "unread", 1)
+ADD_TO_COUNT: Final = (
+    "INSERT INTO counts (kind, count) VALUES (?, ?) ON CONFLICT (kind) DO UPDATE SET count = count + excluded.count"
+)
+START_SPELL: Final = """
+    INSERT INTO spells (kind, address, reason, started_at_us)
+    SELECT ?1, ?2, ?3, ?4
+    WHERE NOT EXISTS (SELECT 1 FROM spells WHERE kind = ?1 AND address = ?2 AND ended_at_us IS NULL)
+    ON CONFLICT (kind, address, started_at_us) DO NOTHING
+"""
+END_SPELL: Final = (
+    "UPDATE spells SET ended_at_us = max(?, started_at_us), end_reason = ? WHERE kind = ? AND address = ? AND ended_at_us IS NULL"
+)
+ADD_USAGE: Final = """
+    INSERT INTO usage (provider, day, messages, paid_messages, received_bytes, connections) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (provider, day) DO UPDATE SET
+        messages = messages + excluded.messages, paid_messages = paid_messages + excluded.paid_messages,
+        received_bytes = received_bytes + excluded.received_bytes, connections = connections + excluded.connections
+"""
+SET_META: Final = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"

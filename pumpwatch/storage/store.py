@@ -1,0 +1,220 @@
+"""The writing side of the database: batches of deliveries in, each in one transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from loguru import logger
+from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, ProgrammingError
+
+import pumpwatch
+from pumpwatch.errors import DatabaseError
+from pumpwatch.events import Delivery, PoolSeen, Rejected, SpellStarted, Usage
+from pumpwatch.storage import database, statements
+from pumpwatch.storage.ids import Ids
+from pumpwatch.storage.recording import Recording
+
+#: A value that cannot be written raises one of these; SQLAlchemy does not wrap all of what the driver raises. An OperationalError
+#: is about the file, or a defect of ours.
+_POISON = (IntegrityError, DataError, InterfaceError, ProgrammingError, OverflowError, UnicodeError, ValueError, TypeError)
+
+#: Bounds of what is kept of messages that became no event: oldest out.
+REJECTED_ROWS = 20_000
+REJECTED_BYTES = 16 * 1024 * 1024
+UNREAD_BYTES = 64 * 1024 * 1024
+UNREAD_DAYS = 30
+
+
+class Store:
+    """
+    The one writing connection. Whoever opens it holds the WriterLock; one thread at a time uses it.
+
+    Attributes:
+        trades: Rows in trade_log now.
+        last_commit_at: Unix seconds of the last commit that stored something, None before the first.
+    """
+
+    def __init__(self, engine: sa.Engine, path: Path) -> None:
+        self._engine = engine
+        self._path = path
+        self._ids = Ids()
+        self._file = _identity(path)
+        #: After a rollback the remembered ids may be wrong: they are read again with the next batch.
+        self._stale = True
+        self.trades = int(self._read("SELECT ifnull(sum(trades), 0) FROM tokens")[0][0])
+        self.last_commit_at: float | None = None
+
+    @classmethod
+    def open(cls, path: Path, *, origin: str, busy_timeout_seconds: float = 5.0, synchronous: str = "normal") -> Store:
+        """
+        Open or make the file and bring it to this version's schema.
+
+        Raises:
+            DatabaseError: A person must act.
+            DatabaseBusy: Another program holds the file.
+
+        """
+        engine = database.writing_engine(path, busy_timeout_seconds=busy_timeout_seconds, synchronous=synchronous)
+        try:
+            database.prepare(engine, path, origin=origin, version=pumpwatch.__version__)
+            return cls(engine, path)
+        except BaseException:
+            engine.dispose()
+            raise
+
+    def apply(self, deliveries: Sequence[Delivery]) -> None:
+        """
+        Store *deliveries* in one transaction: all or nothing, and the same twice changes nothing (but counters).
+
+        A delivery that no table takes is stored as rejected, with its raw message; its neighbours are not harmed.
+
+        Raises:
+            DatabaseBusy: Nothing was stored; the same call may succeed later.
+            DatabaseError: The file is damaged.
+
+        """
+        with database.translated(self._path):
+            try:
+                with self._engine.begin() as connection:
+                    added = self._write(connection, deliveries)
+            except _POISON as error:
+                reason = type(error).__name__
+                logger.warning("a batch of {} was not storable as a whole ({}): storing one by one", len(deliveries), reason)
+                added = self._apply_one_by_one(deliveries)
+        self._stale = False
+        self.trades += added
+        self.last_commit_at = time.time()
+
+    def _apply_one_by_one(self, deliveries: Sequence[Delivery]) -> int:
+        with self._engine.begin() as connection:
+            return sum(self._write_or_reject(connection, delivery) for delivery in deliveries)
+
+    def _write_or_reject(self, connection: sa.Connection, delivery: Delivery) -> int:
+        savepoint = connection.begin_nested()
+        try:
+            added = self._write(connection, [delivery])
+        except _POISON as error:
+            savepoint.rollback()
+            reason = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
+            raw = delivery.raw or msgspec.json.encode(delivery.events)
+            rejected = Rejected(kind="not storable", reason=reason, raw=raw)
+            return self._write(connection, [msgspec.structs.replace(delivery, events=(rejected,))])
+        savepoint.commit()
+        return added
+
+    def _write(self, connection: sa.Connection, deliveries: Sequence[Delivery]) -> int:
+        if self._stale:
+            self._ids.forget(connection)
+        self._stale = True  # until the batch is committed
+        recording = Recording(connection, self._ids)
+        recording.write(deliveries)
+        now_us = str(time.time_ns() // 1000)
+        connection.exec_driver_sql(statements.SET_META, ("last_commit_us", now_us))
+        return recording.trades
+
+    def last_commit_us(self) -> int | None:
+        """When the file was last written by us, in unix microseconds; None in a new file."""
+        rows = self._read("SELECT value FROM meta WHERE key = 'last_commit_us'")
+        return int(rows[0][0]) if rows else None
+
+    def open_spells(self) -> list[SpellStarted]:
+        """What was being watched when the file was last written."""
+        rows = self._read("SELECT kind, address, reason, started_at_us FROM spells WHERE ended_at_us IS NULL ORDER BY id")
+        return [SpellStarted(kind=kind, address=address, reason=reason, at_us=at_us) for kind, address, reason, at_us in rows]
+
+    def completed_mints(self, mints: Iterable[str]) -> set[str]:
+        """Those of *mints* whose curve is complete."""
+        wanted = msgspec.json.encode(list(mints)).decode()
+        rows = self._read(
+            "SELECT mint FROM tokens WHERE mint IN (SELECT value FROM json_each(?)) "
+            "AND (completed_signature IS NOT NULL OR migrated_signature IS NOT NULL)",
+            (wanted,),
+        )
+        return {mint for (mint,) in rows}
+
+    def pools(self, *, most: int) -> list[PoolSeen]:
+        """Known canonical pools, those of the newest tokens first."""
+        rows = self._read(
+            "SELECT pools.pool, tokens.mint, quotes.mint, base_decimals, quote_decimals FROM pools "
+            "JOIN tokens ON tokens.id = token_id JOIN quotes ON quotes.id = pools.quote_id ORDER BY token_id DESC LIMIT ?",
+            (most,),
+        )
+        return [
+            PoolSeen(pool=pool, mint=mint, quote_mint=quote_mint, base_decimals=base, quote_decimals=quote)
+            for pool, mint, quote_mint, base, quote in rows
+        ]
+
+    def usage(self) -> list[Usage]:
+        """What each provider delivered, a row each day, of the last 62 days."""
+        rows = self._read(
+            "SELECT provider, day, messages, paid_messages, received_bytes, connections FROM usage "
+            "WHERE day >= date('now', '-62 days') ORDER BY day, provider"
+        )
+        return [
+            Usage(provider=p, day=d, messages=m, paid_messages=paid, received_bytes=size, connections=c)
+            for p, d, m, paid, size, c in rows
+        ]
+
+    def _read(self, statement: str, parameters: tuple[object, ...] = ()) -> list[Any]:
+        with database.translated(self._path), self._engine.connect() as connection:
+            return list(connection.exec_driver_sql(statement, parameters))
+
+    def prune(self, *, now_us: int) -> None:
+        """
+        Take the oldest of the kept messages out, beyond their bounds.
+
+        Raises:
+            DatabaseBusy: Try again later.
+
+        """
+        oldest_us = now_us - UNREAD_DAYS * 24 * 3600 * 1_000_000
+        with database.translated(self._path), self._engine.begin() as connection:
+            connection.exec_driver_sql(
+                "DELETE FROM rejected WHERE id <= (SELECT max(id) FROM rejected) - ?",
+                (REJECTED_ROWS,),
+            )
+            connection.exec_driver_sql("DELETE FROM unread WHERE received_at_us < ?", (oldest_us,))
+            for table, most_bytes in (("rejected", REJECTED_BYTES), ("unread", UNREAD_BYTES)):
+                newest_first = f"SELECT id, sum(length(raw) + 200) OVER (ORDER BY id DESC) AS size FROM {table}"
+                connection.exec_driver_sql(
+                    f"DELETE FROM {table} WHERE id IN (SELECT id FROM ({newest_first}) WHERE size > ?)", (most_bytes,)
+                )
+
+    def checkpoint(self) -> bool:
+        """Copy the log into the database and empty it. Return False if a reader kept some of it."""
+        with database.translated(self._path), self._engine.connect() as connection:
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, sqlite3.Connection)
+            busy = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            return not busy
+
+    def check_file(self) -> None:
+        """
+        Make sure that we still write to the file of that name.
+
+        Raises:
+            DatabaseError: It was deleted or replaced: what we write goes nowhere.
+
+        """
+        if _identity(self._path) != self._file:
+            raise DatabaseError(
+                f"{self._path} was deleted or replaced while it was being written: pumpwatch stops; start it again"
+            )
+
+    def close(self) -> None:
+        """Close the connection. Idempotent."""
+        self._engine.dispose()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
