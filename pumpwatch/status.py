@@ -1,0 +1,178 @@
+"""
+The status file ``<database>.status.json``: what the worker says about itself, for ``status``, the page and cron.
+
+Written every 2 s and replaced atomically. All times are unix seconds; unknown is null.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from loguru import logger
+
+from pumpwatch.errors import PumpwatchError
+from pumpwatch.storage.lock import beside
+
+STATUS_SCHEMA: Final = 1
+WRITTEN_EVERY_SECONDS: Final = 2.0
+
+#: An older file means that its writer hangs or is gone.
+STALE_SECONDS: Final = 10.0
+
+_MOST_BYTES: Final = 1 << 20
+
+#: On Windows a file cannot be replaced while someone reads it, nor be read while it is replaced. Both take milliseconds.
+_ATTEMPTS: Final = 10
+_ATTEMPT_SECONDS: Final = 0.02
+
+
+class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One feed.
+
+    Attributes:
+        state: ``connecting``, ``connected``, ``waiting``, ``refused``, ``banned?``, ``exhausted``, ``paused``, ``stopped``.
+        since: When it came into this state.
+        last_data_at: When the last data (not a pong or acknowledgement) came.
+        reason: Why it is not connected.
+    """
+
+    state: str
+    since: float
+    last_data_at: float | None = None
+    messages: int = 0
+    trades: int = 0
+    reason: str | None = None
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    The worker at *written_at*.
+
+    Attributes:
+        state: ``starting``, ``running``, ``stopping``, ``stopped``.
+        feeds: Enabled ones only.
+        queue_depth: Deliveries not yet written.
+        spilled: Deliveries waiting in the spill file.
+        trades: Rows written since the start.
+        watched: Tokens and wallets on the watch list.
+    """
+
+    pid: int
+    started_at: float
+    written_at: float
+    version: str
+    state: str
+    feeds: dict[str, FeedStatus]
+    queue_depth: int = 0
+    spilled: int = 0
+    last_commit_at: float | None = None
+    trades: int = 0
+    watched: int = 0
+    gaps_open: int = 0
+    schema: int = STATUS_SCHEMA
+
+
+class StatusUnreadable(PumpwatchError):
+    """There is a status file, and this version cannot read it."""
+
+
+def path_of(database: Path) -> Path:
+    """``pumpwatch.db`` -> ``pumpwatch.db.status.json``."""
+    return beside(database, "status.json")
+
+
+class StatusFile:
+    """The worker's end. A status that cannot be written is said once and stops nothing: the recording matters more."""
+
+    def __init__(self, path: Path, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._path = path
+        self._part = path.with_name(f"{path.name}.part")
+        self._sleep = sleep
+        self._failing = False
+
+    def write(self, status: Status) -> bool:
+        """Replace the file; False when that was not possible."""
+        try:
+            self._part.write_bytes(msgspec.json.encode(status) + b"\n")
+            self._replace()
+        except OSError as error:
+            if not self._failing:
+                logger.warning(
+                    "{} cannot be written ({}): `pumpwatch status` will call this worker stale", self._path, error.strerror
+                )
+            self._failing = True
+            with contextlib.suppress(OSError):
+                self._part.unlink()
+            return False
+        self._failing = False
+        return True
+
+    def _replace(self) -> None:
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                self._part.replace(self._path)
+            except PermissionError:
+                if attempt == _ATTEMPTS:
+                    raise
+                self._sleep(_ATTEMPT_SECONDS)
+            else:
+                return
+
+
+def read(path: Path, *, sleep: Callable[[float], None] = time.sleep) -> Status | None:
+    """
+    Read the status file; None when there is none.
+
+    Raises:
+        StatusUnreadable: It is damaged, of a newer version, or may not be read.
+
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            with path.open("rb") as file:
+                raw = file.read(_MOST_BYTES)
+            break
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if attempt == _ATTEMPTS or not isinstance(error, PermissionError):
+                raise StatusUnreadable(f"{path} cannot be read ({error.strerror})") from error
+            sleep(_ATTEMPT_SECONDS)
+    try:
+        status = msgspec.json.decode(raw, type=Status)
+    except ValueError as error:
+        raise StatusUnreadable(f"{path} is not a status file of this version ({error})") from error
+    if status.schema != STATUS_SCHEMA:
+        raise StatusUnreadable(f"{path} was written by another pumpwatch (schema {status.schema}, known here {STATUS_SCHEMA})")
+    return status
+
+
+def problems(status: Status | None, now: float) -> list[str]:
+    """
+    Say why the worker is not healthy at the unix time *now*, a sentence each; empty when it is.
+
+    Healthy: written less than :data:`STALE_SECONDS` ago, every enabled feed connected, spill empty.
+    """
+    if status is None:
+        return ["no worker has run here yet"]
+    if status.state == "stopped":
+        return ["the worker is stopped"]
+    age = now - status.written_at
+    if abs(age) >= STALE_SECONDS:
+        how = f"{age:.0f} s old" if age > 0 else f"from {-age:.0f} s in the future"
+        return [f"the status is {how}: the worker (pid {status.pid}) is gone or hangs"]
+    found = [f"the worker is {status.state}"] if status.state != "running" else []
+    if not status.feeds:
+        found.append("no feed is enabled")
+    for name, feed in status.feeds.items():
+        if feed.state != "connected":
+            found.append(f"{name} is {feed.state}" + (f": {feed.reason}" if feed.reason else ""))
+    if status.spilled:
+        found.append(f"{status.spilled} messages wait in the spill file")
+    return found
