@@ -1,0 +1,150 @@
+"""
+Events of PumpSwap: payload -> records.
+
+Buy and sell events carry the reserves BEFORE the trade; our records carry those after. Effective quote reserves are the vault
+plus the signed ``virtual_quote_reserves`` (absent: 0). Source: facts/onchain_events.md sections 2.3 and 6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+from pumpwatch.decode.addresses import ZERO_KEY, canonical_pool, to_address
+from pumpwatch.decode.layouts import BUY, CREATE_POOL, SELL, SellFields
+from pumpwatch.decode.place import Place, bounded
+from pumpwatch.events import Counted, Event, PoolSeen, Trade
+from pumpwatch.market import Reserves, after_trade
+
+Decoder: TypeAlias = Callable[[bytes, Place], tuple[Event, ...]]
+
+_OTHER_POOL: Final = Counted(kind="pool not canonical")
+
+
+def decode_buy(payload: bytes, place: Place) -> tuple[Event, ...]:
+    """
+    Decode a ``BuyEvent`` of a pool that *place* knows.
+
+    ``buy_exact_quote_in`` swaps the meaning of two amounts; the net amount is right in both families as
+    ``quote_amount_in_with_lp_fee - lp_fee`` (fact sheet 6.2).
+
+    Raises:
+        UnreadableEvent, OutOfRange: As :meth:`pumpwatch.decode.borsh.Reader.read`.
+        UnknownPool: If *place* does not know the pool.
+
+    """
+    fields, surplus = BUY.read(payload)
+    pool = place.pool(to_address(fields.pool))
+    with_lp = fields.quote_amount_in_with_lp_fee
+    net = bounded(with_lp - fields.lp_fee)
+    creator_fee, cashback = fields.coin_creator_fee or 0, fields.cashback or 0
+    after = after_trade(
+        _effective(fields.pool_quote_token_reserves, fields.pool_base_token_reserves, fields.virtual_quote_reserves),
+        is_buy=True,
+        token_amount=fields.base_amount_out,
+        quote_amount=net,
+        lp_fee=fields.lp_fee,
+    )
+    # Where the fees stay in the pool (zero recipient) the vault grows by more; by how much a buy event does not prove.
+    fees_leave = fields.protocol_fee_recipient != ZERO_KEY
+    trade = Trade(
+        signature=place.signature,
+        event_index=place.event_index,
+        slot=place.slot,
+        block_time=fields.timestamp,
+        mint=pool.mint,
+        wallet=to_address(fields.user),
+        is_buy=True,
+        venue="pool",
+        token_amount=fields.base_amount_out,
+        quote_amount=net,
+        trader_quote_amount=bounded(with_lp + fields.protocol_fee + creator_fee + cashback),
+        quote_mint=pool.quote_mint,
+        protocol_fee=fields.protocol_fee,
+        creator_fee=creator_fee,
+        lp_fee=fields.lp_fee,
+        virtual_token_reserves=bounded(after.token),
+        virtual_quote_reserves=bounded(after.quote),
+        real_token_reserves=bounded(after.token),
+        real_quote_reserves=bounded(fields.pool_quote_token_reserves + with_lp) if fees_leave else None,
+    )
+    return BUY.told(trade, surplus)
+
+
+def decode_sell(payload: bytes, place: Place) -> tuple[Event, ...]:
+    """Decode a ``SellEvent`` of a pool that *place* knows; *quote_amount* is gross. Raises as :func:`decode_buy`."""
+    fields, surplus = SELL.read(payload)
+    pool = place.pool(to_address(fields.pool))
+    after = after_trade(
+        _effective(fields.pool_quote_token_reserves, fields.pool_base_token_reserves, fields.virtual_quote_reserves),
+        is_buy=False,
+        token_amount=fields.base_amount_in,
+        quote_amount=fields.quote_amount_out,
+        lp_fee=fields.lp_fee,
+    )
+    trade = Trade(
+        signature=place.signature,
+        event_index=place.event_index,
+        slot=place.slot,
+        block_time=fields.timestamp,
+        mint=pool.mint,
+        wallet=to_address(fields.user),
+        is_buy=False,
+        venue="pool",
+        token_amount=fields.base_amount_in,
+        quote_amount=fields.quote_amount_out,
+        trader_quote_amount=fields.user_quote_amount_out,
+        quote_mint=pool.quote_mint,
+        protocol_fee=fields.protocol_fee,
+        creator_fee=fields.coin_creator_fee or 0,
+        lp_fee=fields.lp_fee,
+        virtual_token_reserves=bounded(after.token),
+        virtual_quote_reserves=bounded(after.quote),
+        real_token_reserves=bounded(after.token),
+        real_quote_reserves=_quote_vault_after(fields),
+    )
+    return SELL.told(trade, surplus)
+
+
+def decode_create_pool(payload: bytes, place: Place) -> tuple[Event, ...]:
+    """
+    Decode a ``CreatePoolEvent``. Raises as :func:`decode_buy`.
+
+    Anyone may open a pool of any two mints: only the one at the address derived from the base mint is recorded.
+    """
+    fields, surplus = CREATE_POOL.read(payload)
+    mint, quote_mint, pool = to_address(fields.base_mint), to_address(fields.quote_mint), to_address(fields.pool)
+    if canonical_pool(mint, quote_mint) != pool:
+        return CREATE_POOL.told(_OTHER_POOL, surplus)
+    seen = PoolSeen(
+        pool=pool,
+        mint=mint,
+        quote_mint=quote_mint,
+        base_decimals=fields.base_mint_decimals,
+        quote_decimals=fields.quote_mint_decimals,
+    )
+    place.learn(seen)
+    return CREATE_POOL.told(seen, surplus)
+
+
+#: Discriminator -> decoder, for every event of this program that becomes a record.
+DECODERS: Final[dict[bytes, Decoder]] = {
+    BUY.discriminator: decode_buy,
+    SELL.discriminator: decode_sell,
+    CREATE_POOL.discriminator: decode_create_pool,
+}
+
+
+def _effective(quote_vault: int, base_vault: int, virtual_quote: bytes | None) -> Reserves:
+    virtual = 0 if virtual_quote is None else int.from_bytes(virtual_quote, "little", signed=True)
+    return Reserves(quote_vault + virtual, base_vault)
+
+
+def _quote_vault_after(fields: SellFields) -> int | None:
+    if fields.protocol_fee_recipient != ZERO_KEY:
+        leaves = fields.quote_amount_out_without_lp_fee
+    elif fields.buyback_fee is not None:
+        leaves = fields.user_quote_amount_out + fields.buyback_fee
+    else:
+        return None
+    return bounded(fields.pool_quote_token_reserves - leaves)
