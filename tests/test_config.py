@@ -131,7 +131,7 @@ connect_timeout_seconds = 20s
 ping_interval_seconds = 5
 [writer]
 batch_size = 0
-spill_megabytes = 9 # few
+spill_megabytes = 9 #x
 """
 
     problems = problems_of(ini, None, PUMPWATCH_WRITER_BATCHSIZE="5")
@@ -148,7 +148,7 @@ spill_megabytes = 9 # few
         f"pumpwatch.ini:8: [watch] max_tokens: 'many' is not a whole number {DIGITS}",
         f"pumpwatch.ini:13: [connection] connect_timeout_seconds: '20s' is not a number {DIGITS}",
         "pumpwatch.ini:16: [writer] batch_size: 0 is out of range: from 1 to 100000",
-        f"pumpwatch.ini:17: [writer] spill_megabytes: '9 # few' is not a whole number {DIGITS} (a comment needs a line of its own)",
+        f"pumpwatch.ini:17: [writer] spill_megabytes: '9 #x' is not a whole number {DIGITS} (a comment needs a line of its own)",
         "pumpwatch.ini:14: [connection] ping_interval_seconds (5) must be more than ping_timeout_seconds (10)",
     ]
 
