@@ -1,0 +1,153 @@
+"""What stands between the feeds and the writer: the bounded queue, and the spill file behind it."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from pathlib import Path
+
+import msgspec
+from loguru import logger
+
+from pumpwatch.events import Delivery, GapOpened, Rejected
+from pumpwatch.storage.spill import Spill
+
+#: The queue is bounded by memory too: a message of the chain is several kilobytes.
+_MOST_QUEUED_BYTES = 16 * 1024 * 1024
+
+#: Written ahead, so that there is room when the disk is full.
+_RESERVE_BYTES = 8 * 1024 * 1024
+
+_decoder = msgspec.json.Decoder(Delivery)
+_encoder = msgspec.json.Encoder()
+
+
+class Intake:
+    """
+    The one way into the database: in order, bounded, and nothing in it is lost.
+
+    Many threads put, one takes. What does not fit into the queue goes to the spill file, and then everything does until the file
+    is empty again, so that order is kept. A batch that was taken stays ours until :meth:`stored`: a kill costs what was in memory,
+    never what was in the file.
+    """
+
+    def __init__(self, spill_path: Path, *, queue_size: int, spill_bytes: int, now_us: int) -> None:
+        self._queue: deque[Delivery] = deque()
+        self._queued_bytes = 0
+        self._queue_size = queue_size
+        self._lock = threading.Lock()
+        self._arrived = threading.Condition(self._lock)
+        self._spill = Spill(spill_path, most_bytes=spill_bytes, reserve_bytes=_RESERVE_BYTES)
+        self._spilling = self._spill.lines > 0
+        self._full = False
+        self._taken_from_queue: list[Delivery] = []
+        if self._spill.lines:
+            logger.info("{} messages were left in {}: storing them first", self._spill.lines, spill_path.name)
+        if self._spill.torn:
+            detail = f"{len(self._spill.torn)} bytes of a message at the end of {spill_path.name}"
+            gap = GapOpened(cause="spill torn", from_us=_last_change_us(spill_path, now_us), to_us=now_us, detail=detail)
+            rejected = Rejected(kind="spill torn", reason="the process died while writing this line", raw=self._spill.torn)
+            self._queue.append(Delivery(source="pumpwatch", received_at_us=now_us, events=(gap, rejected)))
+
+    def put(self, delivery: Delivery) -> bool:
+        """Take a delivery in. Never waits. Return False if there is no room even on disk: nothing was taken."""
+        with self._lock:
+            if not self._spilling and len(self._queue) < self._queue_size and self._queued_bytes < _MOST_QUEUED_BYTES:
+                self._queue.append(delivery)
+                self._queued_bytes += len(delivery.raw)
+            elif not self._to_spill(delivery):
+                return False
+            self._arrived.notify()
+            return True
+
+    def room(self) -> bool:
+        """Whether :meth:`put` can be called again after it returned False."""
+        with self._lock:
+            return not self._full
+
+    def take(self, most: int, *, timeout_seconds: float) -> list[Delivery]:
+        """Return the oldest deliveries, waiting up to *timeout_seconds* for the first. Call :meth:`stored` when they are safe."""
+        with self._lock:
+            self._settle()
+            if not self._queue and not self._spilling:
+                self._arrived.wait(timeout_seconds)
+            if self._queue:
+                batch = [self._queue.popleft() for _ in range(min(most, len(self._queue)))]
+                self._queued_bytes -= sum(len(delivery.raw) for delivery in batch)
+                self._taken_from_queue = batch
+                return batch
+            return [_read_line(line) for line in self._spill.read(most)]
+
+    def stored(self) -> None:
+        """Tell that all that was taken is committed."""
+        with self._lock:
+            self._taken_from_queue = []
+            self._settle()
+
+    def keep(self) -> int:
+        """
+        Write everything that is only in memory to the spill: taken and not stored, and queued. For the end of the process.
+
+        Returns:
+            How many deliveries found no room: they are lost, and the caller must say so.
+
+        """
+        with self._lock:
+            remaining = [*self._taken_from_queue, *self._queue]
+            self._taken_from_queue = []
+            self._queue.clear()
+            self._queued_bytes = 0
+            return sum(not self._to_spill(delivery) for delivery in remaining)
+
+    @property
+    def depth(self) -> int:
+        """Deliveries waiting in memory."""
+        return len(self._queue)
+
+    @property
+    def spilled(self) -> int:
+        """Deliveries waiting in the file."""
+        return self._spill.lines
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits anywhere."""
+        with self._lock:
+            return not self._queue and not self._taken_from_queue and not self._spilling
+
+    def close(self) -> None:
+        """Close the file. What is in it is stored by the next process."""
+        with self._lock:
+            self._spill.close()
+
+    def _settle(self) -> None:
+        """Go back to the queue when all that was spilled is stored. Nothing is taken and not stored when this is called."""
+        if self._spilling and self._spill.is_read and not self._queue:
+            self._spill.forget_read()
+            self._spilling = self._full = False
+
+    def _to_spill(self, delivery: Delivery) -> bool:
+        if self._full:
+            return False
+        if not self._spilling:
+            self._spilling = True
+            logger.warning("the queue is full: messages go to the spill file until the database takes them again")
+        if self._spill.append(_encoder.encode(delivery)):
+            return True
+        self._full = True
+        logger.error("the spill file is full: the feeds pause until the database takes what is in it")
+        return False
+
+
+def _read_line(line: bytes) -> Delivery:
+    """A line that cannot be read (written by another version, damaged) is set aside, never skipped silently."""
+    try:
+        return _decoder.decode(line)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        rejected = Rejected(kind="spill line", reason=f"unreadable line in the spill file: {error}", raw=line)
+        gap = GapOpened(cause="spill torn", from_us=0, detail="an unreadable line in the spill file")
+        return Delivery(source="pumpwatch", received_at_us=0, events=(gap, rejected))
+
+
+def _last_change_us(path: Path, now_us: int) -> int:
+    return min(path.stat().st_mtime_ns // 1000, now_us)
