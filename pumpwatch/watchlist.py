@@ -1,0 +1,260 @@
+"""The one thread that owns the watch list: new tokens in, idle ones out, what a person asks, and the feeds told of it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, TypeAlias, cast
+
+from loguru import logger
+
+from pumpwatch.budget import HELIUS, Budget
+from pumpwatch.commands import Answer, CommandBox, Request
+from pumpwatch.config import WatchSettings
+from pumpwatch.events import CurveCompleted, Delivery, Event, SpellStarted, TokenCreated, TokenMigrated, Trade
+from pumpwatch.feeds.wanted import Wanted
+from pumpwatch.symbols import matches
+from pumpwatch.threads import WorkerThread
+from pumpwatch.watched import Kind, Watch, Watched
+
+#: How often the commands directory is looked at. News from a feed wake the thread at once.
+POLL_SECONDS: Final = 0.25
+_EXPIRY_SECONDS: Final = 1.0
+
+#: With every token recorded (``scope = all``) the list is bounded by this alone.
+MOST_TOKENS: Final = 10_000
+
+#: News not yet looked at; beyond it new tokens are listed, not watched.
+_MOST_NEWS: Final = 10_000
+
+#: Creations that were judged already: both feeds report each.
+_REMEMBERED_CREATIONS: Final = 5_000
+
+#: A creation that is older by its block time comes from a repair, not from the market.
+_NEW_TOKEN_SECONDS: Final = 600
+
+#: With so many spells not yet accepted by the writer, no further token is admitted.
+_MOST_UNRECORDED: Final = 1_000
+
+_News: TypeAlias = TokenCreated | CurveCompleted | TokenMigrated | Trade
+
+
+class Watchlist(WorkerThread):
+    """
+    Keeps the list, records each spell and tells the feeds.
+
+    :meth:`notice` may be called from any thread. Everything else runs on this thread, or in a test on the one that calls
+    :meth:`turn`. Pinned tokens and wallets stay whatever happens; admitted ones have the places that are left.
+
+    Args:
+        record: Takes a spell for the database. False: not now; it is kept and offered again.
+        publish: Gives the feeds what they shall deliver.
+        provider_tokens: What the provider's profile carries; None = any number.
+        everything: All tokens are recorded anyway (``scope = all``): neither ``max_tokens``, nor the provider, nor the budget
+            bounds the list.
+        budget: Of the metered feed; None when there is none.
+        spells: Those open in the database: the list as it was.
+        quote_mints: Token -> quote, for those among them that do not trade against SOL.
+        commands: The directory through which other processes change the list; None for none.
+        listening: Is a feed connected that would deliver trades? What nobody listened to is not idle.
+        clock: Unix time in seconds.
+
+    Raises:
+        SettingsError: A pinned mint or wallet is not an address.
+
+    """
+
+    def __init__(
+        self,
+        settings: WatchSettings,
+        *,
+        record: Callable[[Delivery], bool],
+        publish: Callable[[Wanted], None],
+        provider_tokens: int | None = None,
+        everything: bool = False,
+        budget: Budget | None = None,
+        spells: Iterable[SpellStarted] = (),
+        quote_mints: Mapping[str, str] | None = None,
+        commands: Path | None = None,
+        listening: Callable[[], bool] = lambda: True,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__("watchlist")
+        self._settings = settings
+        self._record = record
+        self._publish = publish
+        self._budget = None if everything else budget
+        places = MOST_TOKENS if everything else settings.max_tokens
+        self._most = places if everything or provider_tokens is None else min(places, provider_tokens)
+        self._listening = listening
+        self._clock = clock
+        self._watched = Watched(settings, most=places, spells=spells, quote_mints=quote_mints)
+        handlers = {"watch add": self._add_asked, "watch remove": self._remove_asked}
+        self._box = CommandBox(commands, handlers=handlers, clock=clock) if commands is not None else None
+        self._news: deque[tuple[_News, int]] = deque()
+        self._wake = threading.Event()
+        self._overflow = threading.Lock()
+        self._overflowed = 0
+        self._judged: OrderedDict[str, None] = OrderedDict()
+        self._listening_since_us: int | None = None
+        self._expired_at = 0.0
+        self._is_settled = False
+        self._published: Wanted | None = None
+        self._said_full = False
+
+    # Any thread
+
+    def notice(self, events: Sequence[Event], received_at_us: int) -> None:
+        """Look at what a feed delivered: remember when watched tokens traded, and keep news for this thread. Never blocks."""
+        for event in events:
+            if type(event) is Trade:
+                watch = self._watched.tokens.get(event.mint)
+                if watch is not None:
+                    watch.last_trade_us = received_at_us
+                    if event.quote_mint is not None and watch.quote_mint is None:
+                        self._keep(event, received_at_us)
+            elif isinstance(event, TokenCreated | CurveCompleted | TokenMigrated):
+                self._keep(event, received_at_us)
+
+    def _keep(self, news: _News, received_at_us: int) -> None:
+        if len(self._news) < _MOST_NEWS:
+            self._news.append((news, received_at_us))
+            self._wake.set()
+        else:
+            with self._overflow:
+                self._overflowed += 1
+
+    def watched(self) -> int:
+        """How many tokens and wallets are on the list."""
+        return len(self._watched.tokens) + len(self._watched.wallets)
+
+    def stop(self) -> None:
+        super().stop()
+        self._wake.set()
+
+    # This thread
+
+    def work(self) -> None:
+        while not self.stopping.is_set():
+            self.turn(self._clock())
+            self._wake.wait(POLL_SECONDS)
+            self._wake.clear()
+        self._watched.flush(self._record)
+
+    def turn(self, now: float) -> None:
+        """Do everything that is due at the unix time *now*, once."""
+        now_us = round(now * 1_000_000)
+        if not self._is_settled:
+            self._watched.settle(now_us)
+            self._is_settled = True
+        if self._box is not None:
+            self._box.serve()
+        self._take_news(now)
+        if not 0 <= now - self._expired_at < _EXPIRY_SECONDS:
+            self._expired_at = now
+            self._let_idle_go(now_us)
+            self._let_surplus_go(now, now_us)
+        self._watched.flush(self._record)
+        self._tell()
+
+    def _tell(self) -> None:
+        wanted = self._watched.wanted()
+        if wanted == self._published:
+            return
+        self._published = wanted
+        if self._budget is not None:
+            self._budget.watching(len(wanted.mints))
+        self._publish(wanted)
+
+    # What a person asks
+
+    def _add_asked(self, request: Request) -> Answer:
+        return self._change(request, self._watched.add)
+
+    def _remove_asked(self, request: Request) -> Answer:
+        return self._change(request, self._watched.remove)
+
+    def _change(self, request: Request, change: Callable[[Kind, str, int], Answer]) -> Answer:
+        kind = request.arguments.get("kind")
+        if kind not in ("token", "wallet"):
+            return Answer(ok=False, text="the request does not say whether it is about a token or a wallet")
+        answer = change(cast("Kind", kind), request.arguments.get("address", ""), round(self._clock() * 1_000_000))
+        if answer.ok:
+            logger.info("{}: {}", request.command, answer.text)
+        return answer
+
+    # Coming
+
+    def _take_news(self, now: float) -> None:
+        capacity = self._capacity(now) if self._news else 0
+        while self._news:
+            news, received_at_us = self._news.popleft()
+            watch = self._watched.tokens.get(news.mint)
+            if watch is not None:
+                watch.pool_too = watch.pool_too or isinstance(news, CurveCompleted | TokenMigrated)
+                watch.quote_mint = watch.quote_mint or news.quote_mint  # PumpPortal told first, and does not know it
+            elif type(news) is TokenCreated and self._is_for_us(news, now):
+                self._admit(news, capacity, min(received_at_us, round(now * 1_000_000)))
+        with self._overflow:
+            overflowed, self._overflowed = self._overflowed, 0
+        if overflowed:
+            logger.warning("watch list: {} news came faster than they were looked at: those tokens are not watched", overflowed)
+
+    def _is_for_us(self, created: TokenCreated, now: float) -> bool:
+        """Tell whether the settings want this new token: judged once, whoever reports it how often."""
+        if created.mint in self._judged or (created.block_time is not None and now - created.block_time > _NEW_TOKEN_SECONDS):
+            return False
+        self._judged[created.mint] = None
+        if len(self._judged) > _REMEMBERED_CREATIONS:
+            self._judged.popitem(last=False)
+        admit = self._settings.admit
+        if admit in ("auto", "all", "none"):
+            return admit != "none"
+        return created.symbol is not None and matches(admit, created.symbol)
+
+    def _admit(self, created: TokenCreated, capacity: int, at_us: int) -> None:
+        """Watch it from its creation on, if there is a place."""
+        if len(self._watched.tokens) < capacity and len(self._watched.unrecorded()) < _MOST_UNRECORDED:
+            self._watched.start("token", created.mint, "admitted", at_us, pool_too=False, quote_mint=created.quote_mint)
+        elif not self._said_full:
+            self._said_full = True
+            logger.info("watch list: full with {} tokens: until one leaves, new ones are listed only", len(self._watched.tokens))
+
+    def _capacity(self, now: float) -> int:
+        """How many tokens may be on the list. ``admit = all`` is not paced: it goes on until the month's share is spent."""
+        if self._budget is None:
+            return self._most
+        if not self._budget.paid_allowed(HELIUS):
+            return 0
+        affordable = None if self._settings.admit == "all" else self._budget.watchable(now)
+        return self._most if affordable is None else min(self._most, affordable)
+
+    # Going
+
+    def _let_idle_go(self, now_us: int) -> None:
+        if not self._listening():
+            self._listening_since_us = None
+            return
+        if self._listening_since_us is None:
+            self._listening_since_us = now_us
+        for mint, watch in self._watched.admitted():
+            quiet_us = now_us - max(watch.active_us, self._listening_since_us)
+            if quiet_us > self._settings.idle_minutes * 60_000_000 and self._had_its_minimum(watch, now_us):
+                self._watched.end("token", mint, "idle", now_us)
+
+    def _let_surplus_go(self, now: float, now_us: int) -> None:
+        """The budget carries fewer than before: the longest quiet leave; all of them at once when nothing is left to spend."""
+        capacity = self._capacity(now)
+        surplus = len(self._watched.tokens) - capacity
+        if surplus <= 0:
+            return
+        spent = self._budget is not None and not self._budget.paid_allowed(HELIUS)
+        leaving = [mint for mint, watch in self._watched.admitted() if spent or self._had_its_minimum(watch, now_us)]
+        for mint in leaving[:surplus]:
+            self._watched.end("token", mint, "limit", now_us)
+
+    def _had_its_minimum(self, watch: Watch, now_us: int) -> bool:
+        return now_us - watch.since_us >= self._settings.minimum_watch_minutes * 60_000_000
