@@ -1,0 +1,196 @@
+"""What is shipped: metadata, the settings file and its documentation, the pinned dependencies."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.markers import Marker
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+import pumpwatch
+from pumpwatch.config_text import ini_text, markdown_tables
+
+ROOT = Path(__file__).resolve().parents[1]
+LOCKS = ("requirements.lock", "requirements-dev.lock")
+
+#: Where a name is asked for only by another package and only there, its lock line must carry the marker.
+WINDOWS_ONLY = ("colorama", "win32-setctime")
+SYSTEMS = {"linux": ("linux", "posix"), "darwin": ("darwin", "posix"), "win32": ("win32", "nt")}
+
+
+def metadata() -> configparser.ConfigParser:
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg", encoding="utf-8")
+    return parser
+
+
+def lines_of(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def core() -> list[Requirement]:
+    return [Requirement(line) for line in lines_of(metadata()["options"]["install_requires"])]
+
+
+def extra(name: str) -> list[Requirement]:
+    return [Requirement(line) for line in lines_of(metadata()["options.extras_require"][name])]
+
+
+class Pin:
+    def __init__(self, block: str) -> None:
+        head, *hashes = [part.strip() for part in block.split("--hash=")]
+        self.requirement = Requirement(head)
+        self.hashes = hashes
+        [specifier] = list(self.requirement.specifier)
+        assert specifier.operator == "=="
+        self.version = Version(specifier.version)
+
+    def holds_on(self, system: str, python: str) -> bool:
+        sys_platform, os_name = SYSTEMS[system]
+        environment = {
+            "sys_platform": sys_platform,
+            "os_name": os_name,
+            "python_version": python,
+            "python_full_version": f"{python}.0",
+        }
+        marker = self.requirement.marker
+        return marker is None or marker.evaluate(environment)
+
+
+def pins(lock: str) -> dict[str, Pin]:
+    text = (ROOT / "scripts" / lock).read_text(encoding="utf-8")
+    joined = re.sub(r"\s*\\\n\s*", " ", text)
+    found = [Pin(line) for line in lines_of(joined) if not line.startswith("#")]
+    return {canonicalize_name(pin.requirement.name): pin for pin in found}
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert metadata()["metadata"]["version"] == "attr: pumpwatch.__version__"
+    assert re.fullmatch(r"\d+\.\d+\.\d+", pumpwatch.__version__)
+
+
+def test_pyproject_holds_no_metadata() -> None:
+    content = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+    assert set(content) == {"build-system", "tool"}
+
+
+@pytest.mark.parametrize(
+    ("lock", "asked"),
+    [("requirements.lock", core()), ("requirements-dev.lock", [*core(), *extra("dev")])],
+    ids=LOCKS,
+)
+@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13", "3.14"])
+def test_every_dependency_is_pinned_within_its_range(lock: str, asked: list[Requirement], system: str, python: str) -> None:
+    pinned = pins(lock)
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]["requires"]
+
+    for requirement in [*asked, *map(Requirement, build)]:
+        pin = pinned[canonicalize_name(requirement.name)]
+        assert pin.version in requirement.specifier, requirement
+        assert pin.holds_on(system, python)
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_has_hashes_and_names_no_index(lock: str) -> None:
+    text = (ROOT / "scripts" / lock).read_text(encoding="utf-8")
+
+    assert "://" not in text
+    assert not [
+        line for line in text.splitlines() if re.match(r"\s*(-i|-f|--(extra-)?index-url|--find-links|--trusted-host)\b", line)
+    ]
+    for name, pin in pins(lock).items():
+        assert pin.hashes, name
+        assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", value) for value in pin.hashes)
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_what_only_windows_needs_is_locked_for_windows_alone(lock: str) -> None:
+    pinned = pins(lock)
+
+    for name in WINDOWS_ONLY:
+        assert pinned[name].holds_on("win32", "3.11")
+        assert not pinned[name].holds_on("linux", "3.11")
+
+
+def test_development_has_what_running_has_in_the_same_version() -> None:
+    development = pins("requirements-dev.lock")
+
+    for name, pin in pins("requirements.lock").items():
+        assert development[name].version == pin.version
+        assert development[name].hashes == pin.hashes
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_what_is_installed_here_and_asked_for_by_a_pinned_package_is_pinned_too(lock: str) -> None:
+    """The closure: with ``--require-hashes`` pip refuses a dependency that the lock does not name, on any system."""
+    from importlib.metadata import PackageNotFoundError, requires
+
+    pinned = pins(lock)
+    for name in pinned:
+        try:
+            asked = [Requirement(line) for line in requires(name) or []]
+        except PackageNotFoundError:
+            continue  # of another system
+        for requirement in asked:
+            if _is_asked_for_anywhere(requirement.marker):
+                assert canonicalize_name(requirement.name) in pinned, f"{name} asks for {requirement}"
+
+
+def _is_asked_for_anywhere(marker: Marker | None) -> bool:
+    environments = [
+        {
+            "sys_platform": system[0],
+            "os_name": system[1],
+            "python_version": python,
+            "python_full_version": f"{python}.0",
+            "extra": "",
+        }
+        for system in SYSTEMS.values()
+        for python in ("3.11", "3.14")
+    ]
+    return marker is None or any(marker.evaluate(environment) for environment in environments)
+
+
+def test_the_settings_file_at_the_top_is_the_one_init_writes() -> None:
+    assert (ROOT / "pumpwatch.ini").read_text(encoding="utf-8") == ini_text(), "run scripts/settings_text.py"
+
+
+def test_the_documentation_has_every_setting_with_its_default() -> None:
+    text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+
+    assert text.endswith(markdown_tables()), "run scripts/settings_text.py"
+
+
+def test_the_package_ships_its_modules_and_its_type_marker_and_nothing_else(tmp_path: Path) -> None:
+    program = (
+        "import json, sys; from setuptools.config.setupcfg import read_configuration;"
+        "options = read_configuration('setup.cfg')['options'];"
+        "print(json.dumps([options['packages'], options['package_data'], options['entry_points']]))"
+    )
+    ended = subprocess.run([sys.executable, "-W", "ignore", "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+
+    packages, data, entry_points = json.loads(ended.stdout)
+    folders = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "pumpwatch").rglob("*.py")}
+    assert set(packages) == folders
+    assert data == {"pumpwatch": ["py.typed"]}
+    assert entry_points == {"console_scripts": ["pumpwatch = pumpwatch.cli.main:program"]}
+
+
+def test_no_host_of_a_registry_and_no_path_of_a_machine_is_in_a_shipped_file() -> None:
+    texts = [*(ROOT / "scripts").iterdir(), ROOT / "setup.cfg", ROOT / "pyproject.toml", ROOT / ".ci" / "run"]
+
+    for path in texts:
+        if path.is_file():
+            assert not re.search(r"pypi\.org|pythonhosted|/work/|/root/|/home/", path.read_text(encoding="utf-8")), path
