@@ -1,0 +1,241 @@
+"""The market: the one truth that all servers show and every run is graded against."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from pumpwatch.simulator.coin import Coin
+from pumpwatch.simulator.deals import Clock, Deals, Kind
+from pumpwatch.simulator.logs import programs_of
+from pumpwatch.simulator.transaction import Draft, Transaction
+from pumpwatch.simulator.truth import Ledger
+
+SLOT_SECONDS: Final = 0.4
+
+#: What RPC shows for a transaction that failed.
+_ERR: Final[dict[str, object]] = {"InstructionError": [2, {"Custom": 6002}]}
+
+_COINS_KEPT: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """
+    How lively the market is: chances for each transaction, the rest are plain trades.
+
+    Attributes:
+        active_coins: Coins that are being traded at a time; the oldest goes quiet when a new one comes.
+        opening: Coins that exist before the start, one of each kind (see :attr:`Market.opening`).
+        history: Transactions that RPC still answers for.
+    """
+
+    active_coins: int = 14
+    opening: bool = True
+    history: int = 50_000
+    create: float = 0.02
+    failure: float = 0.05
+    impostor: float = 0.01
+    agent: float = 0.03
+    round_trip: float = 0.04
+    several: float = 0.12
+    hop: float = 0.02
+    housekeeping: float = 0.02
+    runner: float = 0.08
+    hostile: float = 0.25
+    mayhem: float = 0.12
+    usdc: float = 0.06
+    keeps_fees: float = 0.4
+
+
+class Market:
+    """
+    Makes transactions, all from one seed: the same seed and times give the same transactions.
+
+    One thread calls :meth:`next`. Memory is bounded except for the ledger (180 bytes a trade).
+
+    Attributes:
+        opening: Coins that exist from the start, by kind: ``plain``, ``runner`` (close to completion), ``mayhem``, ``usdc``,
+            ``graduated``.
+    """
+
+    def __init__(
+        self, *, seed: int = 1, start_slot: int = 454_000_000, start_time: int = 1_791_000_000, plan: Plan | None = None
+    ):
+        self._rng = random.Random(seed)
+        self.plan = plan or Plan()
+        self.ledger = Ledger()
+        self.clock = Clock(start_slot, start_time)
+        self._deals = Deals(self._rng, self.ledger, self.clock)
+        self._start_slot = start_slot
+        self._start_time = start_time
+        self._number = 0
+        self._place = 0
+        self.coins: dict[str, Coin] = {}
+        self._active: list[Coin] = []
+        self._due: deque[tuple[int, Coin]] = deque()
+        self._bundle: list[Coin] = []
+        self.history: deque[Transaction] = deque()
+        self._by_signature: dict[str, Transaction] = {}
+        self.opening: dict[str, Coin] = {}
+        if self.plan.opening:
+            self._open()
+
+    @property
+    def wallets(self) -> list[str]:
+        """The traders' addresses."""
+        return self._deals.wallets
+
+    def transaction(self, signature: str) -> Transaction | None:
+        """A transaction of the kept history."""
+        return self._by_signature.get(signature)
+
+    def next(self, at_seconds: float) -> Transaction:
+        """The next transaction, *at_seconds* after the start; times must not go backwards."""
+        self.tick(at_seconds)
+        return self._commit(self._next_draft())
+
+    def tick(self, at_seconds: float) -> int:
+        """Move the chain's clock, and return the slot."""
+        slot = self._start_slot + int(at_seconds / SLOT_SECONDS)
+        if slot > self.clock.slot:
+            self.clock.slot = slot
+            self._place = 0
+        self.clock.block_time = max(self.clock.block_time, self._start_time + int(at_seconds))
+        return self.clock.slot
+
+    def _commit(self, draft: Draft) -> Transaction:
+        calls = draft.finished_calls()
+        failed = draft.failed is not None
+        made = Transaction(
+            number=self._number,
+            signature=draft.signature,
+            slot=self.clock.slot,
+            place=self._place,
+            block_time=self.clock.block_time,
+            payer=draft.payer,
+            calls=calls,
+            mentions=frozenset(programs_of(calls)) | {draft.payer},
+            rows=tuple(draft.rows),
+            notices=tuple(draft.notices),
+            err=_ERR if failed else None,
+        )
+        self._number += 1
+        self._place += 1
+        for row in made.rows:
+            self.ledger.append(row)
+        self._remember(made)
+        for notice in made.notices:
+            coin = notice.coin
+            if notice.kind == "create":
+                self._introduce(coin)
+            elif coin.stage == "complete" and not any(waiting is coin for _, waiting in self._due):
+                self._due.append((self._number + self._rng.randrange(4, 20), coin))
+        return made
+
+    def _remember(self, made: Transaction) -> None:
+        self.history.append(made)
+        self._by_signature[made.signature] = made
+        if len(self.history) > self.plan.history:
+            gone = self.history.popleft()
+            del self._by_signature[gone.signature]
+
+    def _introduce(self, coin: Coin) -> None:
+        self.coins[coin.mint] = coin
+        self._active.append(coin)
+        kept = {id(opened) for opened in self.opening.values()}
+        for old in self._active[:-1]:
+            if len(self._active) <= self.plan.active_coins:
+                break
+            if id(old) not in kept and old.stage != "complete":
+                self._active.remove(old)
+                old.holders.clear()
+        if len(self.coins) > _COINS_KEPT:
+            del self.coins[next(iter(self.coins))]
+
+    def _next_draft(self) -> Draft:
+        if self._due and self._due[0][0] <= self._number:
+            return self._deals.migration(self._due.popleft()[1])
+        if self._bundle:
+            return self._deals.trade(self._bundle.pop(), push=0.02)
+        tradable = [coin for coin in self._active if coin.stage != "complete"]
+        if len(tradable) < 3 or self._rng.random() < self.plan.create:
+            return self._launch()
+        return self._on(self._popular(tradable))
+
+    def _popular(self, coins: list[Coin]) -> Coin:
+        """Newer coins draw more trades."""
+        return coins[max(self._rng.randrange(len(coins)), self._rng.randrange(len(coins)))]
+
+    def _launch(self) -> Draft:
+        rng, plan = self._rng, self.plan
+        drawn = rng.random()
+        draft = self._deals.launch(
+            kind="mayhem" if drawn < plan.mayhem else "usdc" if drawn < plan.mayhem + plan.usdc else "plain",
+            hostile=rng.random() < plan.hostile,
+            keeps_fees=rng.random() < plan.keeps_fees,
+            first_buy=rng.random() < 0.85,
+        )
+        coin = draft.notices[0].coin
+        coin.runner = rng.random() < plan.runner and not coin.is_mayhem and coin.is_sol
+        if rng.random() < 0.4:
+            self._bundle = [coin] * rng.randrange(1, 5)
+        return draft
+
+    def _on(self, coin: Coin) -> Draft:
+        """Something that happens to *coin*: mostly a plain trade."""
+        plan, deals = self.plan, self._deals
+        drawn = self._rng.random()
+        for chance, happening in (
+            (plan.failure, deals.failure),
+            (plan.impostor, deals.impostor),
+            (plan.round_trip, deals.round_trip),
+            (plan.several, self._several),
+            (plan.hop, self._hop),
+            (plan.housekeeping, deals.housekeeping),
+            (plan.agent, self._agent),
+        ):
+            if drawn < chance:
+                return happening(coin) or deals.trade(coin)
+            drawn -= chance
+        return deals.trade(coin)
+
+    def _several(self, coin: Coin) -> Draft:
+        wallets = [self._deals.wallet() for _ in range(self._rng.randrange(2, 5))]
+        return self._deals.trade(coin, wallets=wallets if self._rng.random() < 0.5 else wallets[:1] * len(wallets))
+
+    def _hop(self, coin: Coin) -> Draft | None:
+        other = self._rng.choice(self._active)
+        return None if other is coin else self._deals.hop(coin, other)
+
+    def _agent(self, coin: Coin) -> Draft | None:
+        del coin
+        mayhem = [other for other in self._active if other.is_mayhem and other.stage == "curve"]
+        return self._deals.agent(self._rng.choice(mayhem)) if mayhem else None
+
+    def _open(self) -> None:
+        """Coins that are there before anybody looks; their transactions are on chain and in the history."""
+        kinds: dict[str, Kind] = {"plain": "plain", "runner": "plain", "mayhem": "mayhem", "usdc": "usdc", "graduated": "plain"}
+        for kind, launched in kinds.items():
+            made = self._commit(
+                self._deals.launch(
+                    kind=launched,
+                    hostile=False,
+                    keeps_fees=kind == "runner",
+                    first_buy=True,
+                )
+            )
+            coin = made.notices[0].coin
+            self.opening[kind] = coin
+            coin.runner = kind in {"runner", "graduated"}
+            enough = coin.real_token // (6 if kind == "runner" else 1)
+            while kind == "graduated" and coin.stage == "curve":
+                self._commit(self._deals.trade(coin, push=0.2))
+            while kind == "runner" and coin.real_token > enough:
+                self._commit(self._deals.trade(coin, push=0.05))
+            if kind == "graduated":
+                self._due.clear()
+                self._commit(self._deals.migration(coin))
+                coin.runner = False

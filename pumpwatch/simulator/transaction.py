@@ -1,0 +1,197 @@
+"""A transaction being put together, and as it lies on the chain."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from dataclasses import dataclass, field
+from typing import Final, Literal, NamedTuple
+
+from pumpwatch.simulator import logs
+from pumpwatch.simulator.chain import COMPUTE_BUDGET, PUMP_FEES, PUMPSWAP, SPL_2022, SYSTEM
+from pumpwatch.simulator.coin import Coin
+from pumpwatch.simulator.logs import Call, Data, Emitted, Step, Text
+from pumpwatch.simulator.truth import TradeRow
+
+_BUDGET: Final = Call(COMPUTE_BUDGET, data=b"\x02\x80\x1a\x06\x00")
+_PAY: Final = Call(SYSTEM, data=b"\x02\x00\x00\x00")
+_GET_FEES: Final = Call(
+    PUMP_FEES,
+    (Text("Program log: Instruction: GetFees"),),
+    units=3302,
+    returned="AAAAAAAAAABfAAAAAAAAAB4AAAAAAAAA",
+)
+_TRANSFER: Final = Call(SPL_2022, (Text("Program log: Instruction: TransferChecked"),), units=2562)
+
+
+class Notice(NamedTuple):
+    """
+    One thing that PumpPortal tells about a transaction.
+
+    Attributes:
+        row: The trade; of a create the first buy, or None.
+        balance: The trader's tokens afterwards.
+    """
+
+    kind: Literal["create", "trade", "migrate"]
+    coin: Coin
+    row: TradeRow | None = None
+    balance: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Transaction:
+    """
+    A transaction as it lies on the chain; nothing of it changes once it is made.
+
+    Attributes:
+        number: Counts the run's transactions from 0.
+        place: Its place in the slot, from 0.
+        err: As RPC shows it; None if it succeeded.
+        mentions: Every account key: what ``logsSubscribe`` and ``getSignaturesForAddress`` go by.
+        rows: Its trades; empty if it failed.
+    """
+
+    number: int
+    signature: str
+    slot: int
+    place: int
+    block_time: int
+    payer: str
+    calls: tuple[Call, ...]
+    mentions: frozenset[str]
+    rows: tuple[TradeRow, ...]
+    notices: tuple[Notice, ...]
+    err: dict[str, object] | None = None
+    _lines: list[str] = field(default_factory=list)
+
+    @property
+    def lines(self) -> list[str]:
+        """Log lines, uncut."""
+        if not self._lines:
+            self._lines.extend(logs.log_lines(self.calls))
+        return self._lines
+
+    def forget_lines(self) -> None:
+        """Drop the rendered log, which can be made again: a long history keeps only the calls."""
+        self._lines.clear()
+
+    def meta(self, lines: list[str], encoding: str = "json") -> dict[str, object]:
+        """``meta`` as ``getTransaction`` and ``transactionSubscribe`` show it, with *lines* as the log."""
+        keys = self.keys()
+        index = {account: place for place, account in enumerate(keys)}
+        inner = logs.inner_instructions(self.calls, index)
+        return {
+            "err": self.err,
+            "status": {"Ok": None} if self.err is None else {"Err": self.err},
+            "fee": 5000,
+            "preBalances": [1_000_000_000] * len(keys),
+            "postBalances": [1_000_000_000] * len(keys),
+            "innerInstructions": logs.parsed(inner, keys) if encoding == "jsonParsed" else inner,
+            "logMessages": lines,
+            "preTokenBalances": [],
+            "postTokenBalances": [],
+            "rewards": [],
+            "loadedAddresses": {"writable": [], "readonly": []},
+            "computeUnitsConsumed": 90_000,
+        }
+
+    def keys(self) -> list[str]:
+        """Account keys in the order of the message, the payer first."""
+        return [self.payer, *sorted(self.mentions - {self.payer})]
+
+    def encoded(self, encoding: str) -> object:
+        """``transaction`` in the encoding *encoding* (``base64``, ``base58``, ``json``, ``jsonParsed``)."""
+        keys = self.keys()
+        index = {account: place for place, account in enumerate(keys)}
+        if encoding in {"base64", "base58"}:
+            wire = logs.wire_transaction(self.signature, keys, self.calls, index)
+            return [b64encode(wire).decode() if encoding == "base64" else logs.base58(wire), encoding]
+        instructions: list[dict[str, object]]
+        account_keys: list[object]
+        if encoding == "jsonParsed":
+            account_keys = [
+                {"pubkey": account, "writable": place < 2, "signer": place == 0, "source": "transaction"}
+                for place, account in enumerate(keys)
+            ]
+            instructions = [
+                {"programId": call.program, "accounts": list(call.accounts), "data": logs.base58(call.data), "stackHeight": None}
+                for call in self.calls
+            ]
+        else:
+            account_keys = list(keys)
+            instructions = [
+                {
+                    "programIdIndex": index[call.program],
+                    "accounts": [index[account] for account in call.accounts],
+                    "data": logs.base58(call.data),
+                    "stackHeight": None,
+                }
+                for call in self.calls
+            ]
+        message: dict[str, object] = {"accountKeys": account_keys, "recentBlockhash": SYSTEM, "instructions": instructions}
+        if encoding == "json":
+            message["header"] = {"numRequiredSignatures": 1, "numReadonlySignedAccounts": 0, "numReadonlyUnsignedAccounts": 1}
+        return {"signatures": [self.signature], "message": message}
+
+
+class Draft:
+    """
+    Collects what one transaction does, in execution order, so that event indexes are right by construction.
+
+    Program calls may be wrapped into those of a trading bot (*router*).
+    """
+
+    def __init__(self, signature: str, payer: str, *, router: str | None = None) -> None:
+        self.signature = signature
+        self.payer = payer
+        self.rows: list[TradeRow] = []
+        self.notices: list[Notice] = []
+        self.failed: str | None = None
+        self._events = 0
+        self._calls: list[Call] = [_BUDGET, _BUDGET]
+        self._inner: list[Step] = []
+        self._router = router
+
+    @property
+    def next_index(self) -> int:
+        """Index that the next event of our two programs gets."""
+        return self._events
+
+    def event(self, program: str, payload: bytes) -> Emitted:
+        """An event of one of the two programs, counted."""
+        self._events += 1
+        return Emitted(program, payload)
+
+    def call(self, program: str, instruction: str, steps: tuple[Step, ...], accounts: tuple[str, ...], *, units: int) -> None:
+        """One call of *program* that logs its *instruction*'s name and does *steps*."""
+        body = (Text(f"Program log: Instruction: {instruction}"), *steps)
+        made = Call(program, body, accounts, units=units)
+        (self._calls if self._router is None else self._inner).append(made)
+
+    def raw(self, call: Call) -> None:
+        """A call made elsewhere, at top level."""
+        self._calls.append(call)
+
+    def finished_calls(self) -> tuple[Call, ...]:
+        """All top-level calls; with :attr:`failed` set, the last one fails with it."""
+        calls = list(self._calls)
+        if self._router is not None:
+            calls.append(Call(self._router, tuple(self._inner), data=b"\x07", units=143_000))
+        if self.failed is not None:
+            last = calls[-1]
+            calls[-1] = Call(last.program, last.body, last.accounts, last.data, last.units, self.failed)
+        else:
+            calls.append(_PAY)
+        return tuple(calls)
+
+
+def trade_steps(emitted: Emitted, *, is_buy: bool) -> tuple[Step, ...]:
+    """What a trade does around its event: fees asked, tokens moved, SOL paid."""
+    if emitted.program == PUMPSWAP:
+        return (_GET_FEES, _TRANSFER, _TRANSFER, emitted)
+    return (_GET_FEES, _TRANSFER, *((_PAY,) * 3 if is_buy else ()), emitted)
+
+
+def foreign_event(program: str, payload: bytes) -> Call:
+    """A call of another program that writes *payload* as a data line."""
+    return Call(program, (Text("Program log: Instruction: Trade"), Data(payload)), units=31_000)
