@@ -40,6 +40,7 @@ class Recording:
 
     Attributes:
         trades: By how much the number of rows in trade_log has changed.
+        has_gaps: Whether a gap was among the events.
     """
 
     def __init__(self, connection: sa.Connection, ids: Ids) -> None:
@@ -47,6 +48,7 @@ class Recording:
         self._ids = ids
         self._counts: dict[str, int] = {}
         self.trades = 0
+        self.has_gaps = False
 
     def write(self, deliveries: Sequence[Delivery]) -> None:
         """Write all events of *deliveries*. Call once."""
@@ -190,6 +192,7 @@ class Recording:
                     event.detail,
                 )
                 self._execute(statements.INSERT_GAP, [columns])
+                self.has_gaps = True
             case Rejected():
                 self._write_rejected(event, delivery)
             case Counted():

@@ -24,6 +24,8 @@ from pumpwatch.storage.recording import Recording
 #: is about the file, or a defect of ours.
 _POISON = (IntegrityError, DataError, InterfaceError, ProgrammingError, OverflowError, UnicodeError, ValueError, TypeError)
 
+_OPEN_GAPS = "SELECT count(*) FROM gaps WHERE state IN ('open', 'filling')"
+
 #: Bounds of what is kept of messages that became no event: oldest out.
 REJECTED_ROWS = 20_000
 REJECTED_BYTES = 16 * 1024 * 1024
@@ -37,6 +39,7 @@ class Store:
 
     Attributes:
         trades: Rows in trade_log now.
+        gaps_open: Gaps that nobody has closed.
         last_commit_at: Unix seconds of the last commit that stored something, None before the first.
     """
 
@@ -48,6 +51,7 @@ class Store:
         #: After a rollback the remembered ids may be wrong: they are read again with the next batch.
         self._stale = True
         self.trades = int(self._read("SELECT ifnull(sum(trades), 0) FROM tokens")[0][0])
+        self.gaps_open = self._read(_OPEN_GAPS)[0][0]
         self.last_commit_at: float | None = None
 
     @classmethod
@@ -116,6 +120,8 @@ class Store:
         recording.write(deliveries)
         now_us = str(time.time_ns() // 1000)
         connection.exec_driver_sql(statements.SET_META, ("last_commit_us", now_us))
+        if recording.has_gaps:
+            self.gaps_open = connection.exec_driver_sql(_OPEN_GAPS).scalar_one()
         return recording.trades
 
     def last_commit_us(self) -> int | None:
@@ -128,15 +134,16 @@ class Store:
         rows = self._read("SELECT kind, address, reason, started_at_us FROM spells WHERE ended_at_us IS NULL ORDER BY id")
         return [SpellStarted(kind=kind, address=address, reason=reason, at_us=at_us) for kind, address, reason, at_us in rows]
 
-    def completed_mints(self, mints: Iterable[str]) -> set[str]:
-        """Those of *mints* whose curve is complete."""
+    def quote_mints(self, mints: Iterable[str]) -> dict[str, str]:
+        """What those of *mints* trade against, where it is known."""
         wanted = msgspec.json.encode(list(mints)).decode()
-        rows = self._read(
-            "SELECT mint FROM tokens WHERE mint IN (SELECT value FROM json_each(?)) "
-            "AND (completed_signature IS NOT NULL OR migrated_signature IS NOT NULL)",
-            (wanted,),
+        return dict(
+            self._read(
+                "SELECT tokens.mint, quotes.mint FROM tokens JOIN quotes ON quotes.id = quote_id "
+                "WHERE tokens.mint IN (SELECT value FROM json_each(?))",
+                (wanted,),
+            )
         )
-        return {mint for (mint,) in rows}
 
     def pools(self, *, most: int) -> list[PoolSeen]:
         """Known canonical pools, those of the newest tokens first."""

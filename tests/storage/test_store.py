@@ -239,10 +239,17 @@ def test_spells_and_usage_survive_a_restart(path: Path) -> None:
     assert [row["ended_at_us"] for row in ask(path, "SELECT ended_at_us FROM spells ORDER BY started_at_us")] == [None, 9]
 
 
+def test_what_a_token_trades_against_is_known_after_a_restart(store: Store) -> None:
+    store.apply([delivery("helius", of_chain(quote_mint=USDC)), delivery("pumpportal", created(mint="unknown quote"))])
+    assert store.quote_mints([MINT, "unknown quote", "never seen"]) == {MINT: USDC}
+
+
 def test_a_gap_is_one_row_and_learns_its_end(store: Store, path: Path) -> None:
     opened = GapOpened(cause="disconnected", feed="helius", from_us=1)
     ended = GapOpened(cause="disconnected", feed="helius", from_us=1, to_us=9)
+    assert store.gaps_open == 0
     store.apply([delivery("pumpwatch", opened), delivery("pumpwatch", ended), delivery("pumpwatch", opened)])
+    assert store.gaps_open == 1
     assert ask(path, "SELECT from_us, to_us, state FROM gaps") == [{"from_us": 1, "to_us": 9, "state": "open"}]
 
 

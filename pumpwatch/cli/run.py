@@ -1,0 +1,83 @@
+"""The worker's process: signals in, exit status out."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from loguru import logger
+
+from pumpwatch.config import Settings
+from pumpwatch.errors import AlreadyRunning
+from pumpwatch.feeds.opens import state_folder, stored_wait
+from pumpwatch.supervisor import Supervisor
+
+
+class _Signals:
+    """A plain flag: anything more in a handler can deadlock the main thread."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        self.received = number
+
+    def requested(self) -> bool:
+        return self.received is not None
+
+
+def run_worker(
+    settings: Settings, *, for_seconds: float | None, if_not_running: bool, simulator: bool, provider: str | None = None
+) -> int:
+    """
+    Record until a signal comes or *for_seconds* have passed.
+
+    Args:
+        if_not_running: For cron: end quietly with 0 when a worker runs already, or while a server's refusal says wait.
+        simulator: The endpoints are our own simulator's: the database is marked so, and its faults work.
+        provider: What the simulator plays.
+
+    Raises:
+        StopError: A person must act.
+
+    """
+    if if_not_running and _must_wait(settings):
+        return 0
+    if simulator:
+        from pumpwatch.simulator.worker_faults import install
+
+        install(settings.pumpwatch.database)
+    supervisor = Supervisor(settings, origin="simulator" if simulator else "mainnet", provider=provider)
+    try:
+        with _stop_signals() as signals:
+            return supervisor.run(stop_requested=signals.requested, for_seconds=for_seconds)
+    except AlreadyRunning:
+        if if_not_running:
+            return 0
+        raise
+
+
+def _must_wait(settings: Settings) -> bool:
+    """Whether every enabled feed was refused a short while ago: then a start would only be refused again."""
+    endpoints = [feed.endpoint for feed in (settings.pumpportal,) if feed.enabled]
+    endpoints += [feed.ws for feed in (settings.helius,) if feed.enabled]
+    waits = [stored_wait(state_folder(), endpoint, now=time.time()) for endpoint in endpoints]
+    return bool(waits) and all(wait is not None and wait.state == "refused" for wait in waits)
+
+
+@contextmanager
+def _stop_signals() -> Iterator[_Signals]:
+    """Ctrl-C, Ctrl-Break and SIGTERM set the flag."""
+    signals = _Signals()
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)]
+    before = {number: signal.signal(number, signals) for number in numbers}
+    try:
+        yield signals
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if signals.received is not None:
+            logger.debug("ended by signal {}", signals.received)

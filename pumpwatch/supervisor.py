@@ -1,0 +1,329 @@
+"""
+Read this first: what pumpwatch is made of, how it starts, how it is watched, how it stops.
+
+    PumpPortal feed ─┐                      ┌─> watch list ──> wanted ──> both feeds
+                     ├─> deliver ─> intake ─┤
+    Helius feed ─────┘   (queue and spill)  └─> writer ──> SQLite
+
+Data moves one way. The main thread polls: a thread that dies, or a signal, stops everything, in the order of the flow.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+
+import pumpwatch
+from pumpwatch import status as status_file
+from pumpwatch.budget import HELIUS, PUMPPORTAL, Budget
+from pumpwatch.commands import directory_of
+from pumpwatch.config import Settings
+from pumpwatch.errors import AllFeedsRefused, DatabaseBusy
+from pumpwatch.events import Delivery, Event, GapOpened
+from pumpwatch.feeds.feed import Feed
+from pumpwatch.feeds.helius import HeliusFeed
+from pumpwatch.feeds.opens import state_folder
+from pumpwatch.feeds.pumpportal import PumpPortalFeed
+from pumpwatch.feeds.wanted import Wanted
+from pumpwatch.providers import Provider, provider_named, provider_of
+from pumpwatch.status import FeedStatus, Status, StatusFile
+from pumpwatch.storage.intake import Intake
+from pumpwatch.storage.lock import WriterLock, beside
+from pumpwatch.storage.store import Store
+from pumpwatch.threads import Deadline, WorkerThread
+from pumpwatch.watchlist import Watchlist
+from pumpwatch.writer import Writer
+
+#: A stop takes no longer, whatever hangs; what is not committed when SPILL_AFTER_SECONDS have passed goes to the spill.
+STOP_WITHIN_SECONDS = 5.0
+SPILL_AFTER_SECONDS = 4.0
+
+_POLL_SECONDS = 0.1
+_USAGE_SECONDS = 10.0
+_HEARTBEAT_SECONDS = 60.0
+_MOST_POOLS = 50_000
+
+
+class Supervisor:
+    """
+    Builds the recorder, starts it, watches it and stops it. The only place that knows every part.
+
+    Args:
+        origin: Of the data: ``mainnet``, or ``simulator`` for the built-in one.
+        provider: The loopback server plays this provider: its limits hold, and its rules for opening connections.
+        folder: Where the memory of servers is kept; None = this user's state folder.
+
+    """
+
+    def __init__(
+        self, settings: Settings, *, origin: str = "mainnet", provider: str | None = None, folder: Path | None = None
+    ) -> None:
+        self._settings = settings
+        self._origin = origin
+        self._plays = provider
+        self._folder = folder or state_folder()
+        self._database = settings.pumpwatch.database
+        self._lock = WriterLock(self._database)
+        self._status_file = StatusFile(status_file.path_of(self._database))
+        self._started_at = time.time()
+        self._state = "starting"
+        self._due: dict[str, float] = {}
+        self._restart_gap: GapOpened | None = None
+
+    def run(self, *, stop_requested: Callable[[], bool], for_seconds: float | None = None) -> int:
+        """
+        Record until *stop_requested* or *for_seconds* have passed. Returns the exit status 0.
+
+        Raises:
+            StopError: A person must act; everything is stopped and safe.
+            Exception: What ended a thread: a defect. Everything is stopped and safe.
+
+        """
+        with self._lock:
+            store = self._open_store(stop_requested)
+            if store is None:
+                return 0
+            self._build(store)
+            self._start()
+            try:
+                self._watch(stop_requested, for_seconds)
+            finally:
+                self._stop()
+        for thread in (self._writer, self._watchlist, *self._feeds):
+            if thread.error is not None:
+                raise thread.error
+        return 0
+
+    def _open_store(self, stop_requested: Callable[[], bool]) -> Store | None:
+        """Open the database; as long as another program holds it, wait."""
+        writer = self._settings.writer
+        while not stop_requested():
+            try:
+                return Store.open(
+                    self._database,
+                    origin=self._origin,
+                    busy_timeout_seconds=writer.busy_timeout_seconds,
+                    synchronous=writer.synchronous,
+                )
+            except DatabaseBusy as error:
+                logger.error("the start must wait: {}", error)
+                time.sleep(_POLL_SECONDS)
+        return None
+
+    def _build(self, store: Store) -> None:
+        settings = self._settings
+        now_us = time.time_ns() // 1000
+        self._store = store
+        self._intake = Intake(
+            beside(self._database, "spill"),
+            queue_size=settings.writer.queue_size,
+            spill_bytes=settings.writer.spill_megabytes * 1024 * 1024,
+            now_us=now_us,
+        )
+        self._writer = Writer(store, self._intake, batch_size=settings.writer.batch_size)
+        chain = self._provider(settings.helius.ws.host, is_loopback=settings.helius.ws.is_loopback)
+        self._budget = Budget(
+            pumpportal_sol_per_day=settings.budget.pumpportal_sol_per_day,
+            helius_credits_per_month=settings.budget.helius_credits_per_month,
+            metered=chain.metered,
+            start=store.usage(),
+        )
+        spells = store.open_spells()
+        self._watchlist = Watchlist(
+            settings.watch,
+            record=self._intake.put,
+            publish=self._publish,
+            provider_tokens=chain.watchable_tokens,
+            everything=settings.helius.scope == "all",
+            budget=self._budget if settings.helius.enabled else None,
+            spells=spells,
+            quote_mints=store.quote_mints(spell.address for spell in spells if spell.kind == "token"),
+            commands=directory_of(self._database),
+            listening=self._is_listening,
+        )
+        self._feeds = tuple(self._build_feeds(chain))
+        if spells and (last_us := store.last_commit_us()) is not None:
+            self._restart_gap = GapOpened(cause="restart", from_us=min(last_us, now_us))
+            self._tell(self._restart_gap)
+
+    def _provider(self, host: str, *, is_loopback: bool) -> Provider:
+        if is_loopback and self._plays is not None:
+            return provider_named(self._plays)
+        return provider_of(host, is_loopback=is_loopback)
+
+    def _build_feeds(self, chain: Provider) -> Iterable[Feed]:
+        common: dict[str, Any] = {
+            "connection": self._settings.connection,
+            "deliver": self._deliver,
+            "room": self._intake.room,
+            "origin": self._origin,
+            "folder": self._folder,
+            "plays_provider": self._plays is not None,
+        }
+        if self._settings.pumpportal.enabled:
+            yield PumpPortalFeed(settings=self._settings.pumpportal, **self._accounting(PUMPPORTAL), **common)
+        if self._settings.helius.enabled:
+            yield HeliusFeed(
+                settings=self._settings.helius,
+                provider=chain,
+                pools=self._store.pools(most=_MOST_POOLS),
+                **self._accounting(HELIUS),
+                **common,
+            )
+
+    def _accounting(self, provider: str) -> dict[str, Any]:
+        budget = self._budget
+        return {
+            "received": lambda size, paid: budget.received(provider, size, paid=paid),
+            "connected": functools.partial(budget.connected, provider),
+            "paid_allowed": functools.partial(budget.paid_allowed, provider),
+        }
+
+    # What connects the parts; called by their threads
+
+    def _deliver(self, delivery: Delivery) -> bool:
+        """From a feed: into the intake, and news to the watch list. False when there is no room."""
+        if not self._intake.put(delivery):
+            return False
+        self._watchlist.notice(delivery.events, delivery.received_at_us)
+        return True
+
+    def _publish(self, wanted: Wanted) -> None:
+        """From the watch list to the feeds."""
+        for feed in self._feeds:
+            feed.want(wanted)
+
+    def _is_listening(self) -> bool:
+        """Whether trades would arrive now."""
+        return any(feed.state().state == "connected" for feed in self._feeds)
+
+    def _tell(self, *events: Event) -> None:
+        """Say something ourselves."""
+        if events:
+            self._intake.put(Delivery(source="pumpwatch", received_at_us=time.time_ns() // 1000, events=events))
+
+    # Start, watch, stop
+
+    def _start(self) -> None:
+        names = ", ".join(feed.source for feed in self._feeds) or "no feed"
+        logger.info("pumpwatch {} records {} data into {} from {}", pumpwatch.__version__, self._origin, self._database, names)
+        paid = (
+            self._settings.pumpportal.enabled and self._settings.pumpportal.has_key and self._settings.pumpportal.trades != "no"
+        )
+        for line in self._budget.projection(time.time(), paid_trades=paid):
+            logger.info("cost: {}", line)
+        for thread in (self._writer, self._watchlist, *self._feeds):
+            thread.start()
+        self._state = "running"
+
+    def _watch(self, stop_requested: Callable[[], bool], for_seconds: float | None) -> None:
+        """Look at everything a few times a second, until it is time to stop."""
+        end = None if for_seconds is None else Deadline(for_seconds)
+        while not stop_requested() and (end is None or end.left() > 0):
+            self.turn(time.monotonic())
+            if any(thread.error is not None or not thread.is_alive() for thread in self._threads()):
+                return
+            time.sleep(_POLL_SECONDS)
+
+    def turn(self, now: float) -> None:
+        """
+        One look: everything that is due at *now* (monotonic seconds).
+
+        Raises:
+            AllFeedsRefused: No feed is left that a server lets in.
+
+        """
+        if self._is_due("usage", now, _USAGE_SECONDS):
+            self._tell(*self._budget.drain())
+        if self._is_due("status", now, status_file.WRITTEN_EVERY_SECONDS):
+            self._write_status()
+        if self._is_due("heartbeat", now, _HEARTBEAT_SECONDS):
+            self._log_heartbeat()
+        states = [feed.state() for feed in self._feeds]
+        if self._restart_gap is not None and all(state.last_data_at is not None for state in states):
+            gap = self._restart_gap
+            self._tell(GapOpened(cause=gap.cause, from_us=gap.from_us, to_us=time.time_ns() // 1000))
+            self._restart_gap = None
+        if states and all(state.state == "refused" for state in states):
+            reasons = "; ".join(f"{state.name}: {state.reason}" for state in states)
+            raise AllFeedsRefused(f"every enabled feed was refused, nothing can be recorded: {reasons}")
+
+    def _is_due(self, what: str, now: float, every_seconds: float) -> bool:
+        if now < self._due.get(what, now):
+            return False
+        self._due[what] = now + every_seconds
+        return True
+
+    def _threads(self) -> tuple[WorkerThread, ...]:
+        return (self._writer, self._watchlist, *self._feeds)
+
+    def _stop(self) -> None:
+        """Producers first: what they have put in is written before the writer goes. One deadline for all, not one each."""
+        self._state = "stopping"
+        self._write_status()
+        logger.info("stopping")
+        deadline, spill_after = Deadline(STOP_WITHIN_SECONDS), Deadline(SPILL_AFTER_SECONDS)
+        for thread in (*self._feeds, self._watchlist):
+            thread.stop()
+        for thread in (*self._feeds, self._watchlist):
+            thread.join(spill_after.left() / 2)
+        self._tell(*self._budget.drain())
+        self._writer.finish(spill_after)
+        self._writer.join(max(0.0, deadline.left() - 0.5))
+        if self._writer.is_alive():
+            # It hangs in the disk or in a lock. What it does not store is stored at the next start; if it does after all, twice
+            # the same changes nothing.
+            self._intake.keep()
+            logger.warning("{} messages wait in the spill file and are stored at the next start", self._intake.spilled)
+        self._state = "stopped"
+        self._write_status()
+        logger.info("stopped: {} trades in {}", self._store.trades, self._database)
+
+    # What others see
+
+    def _write_status(self) -> None:
+        self._status_file.write(
+            Status(
+                pid=os.getpid(),
+                started_at=self._started_at,
+                written_at=time.time(),
+                version=pumpwatch.__version__,
+                state=self._state,
+                feeds={feed.source: _feed_status(feed) for feed in self._feeds},
+                queue_depth=self._intake.depth,
+                spilled=self._intake.spilled,
+                last_commit_at=self._store.last_commit_at,
+                trades=self._store.trades,
+                watched=self._watchlist.watched(),
+                gaps_open=self._store.gaps_open,
+            )
+        )
+
+    def _log_heartbeat(self) -> None:
+        feeds = ", ".join(f"{state.name} {state.state} {state.messages} messages" for state in (f.state() for f in self._feeds))
+        logger.info(
+            "{} trades, {} watched, {} queued, {} spilled; {}",
+            self._store.trades,
+            self._watchlist.watched(),
+            self._intake.depth,
+            self._intake.spilled,
+            feeds,
+        )
+
+
+def _feed_status(feed: Feed) -> FeedStatus:
+    state = feed.state()
+    return FeedStatus(
+        state=state.state,
+        since=state.since,
+        last_data_at=state.last_data_at,
+        messages=state.messages,
+        trades=state.trades,
+        reason=state.reason or None,
+    )
