@@ -10,15 +10,25 @@ Source: facts/onchain_events.md section 3; Agave's log collector and stable log 
 from __future__ import annotations
 
 import binascii
+from functools import lru_cache
 from typing import Final
 
 from pumpwatch.decode.payloads import OUR_PROGRAMS, Payload
 from pumpwatch.errors import DecodeError
 
-_PROGRAM: Final = "Program "
 _DATA: Final = "Program data: "
 _TEXT: Final = "Program log: "
+_CONSUMED: Final = " compute units"
 _TRUNCATED: Final = "Log truncated"
+
+#: Lines that enter or leave a program are at most this long (a program id has 44 characters), and much the same few all day.
+_SHORT: Final = 100
+_REMEMBERED: Final = 4096
+
+#: How depths are written. The runtime's limit is 5 (9 in newer versions); a deeper one would be no invocation we know.
+_DEPTHS: Final = {f"[{depth}]": depth for depth in range(1, 65)}
+
+_NEUTRAL: Final = (-1, "")
 
 
 class UnreliableLog(DecodeError):
@@ -37,13 +47,20 @@ def payloads_of_log(lines: list[str]) -> list[Payload]:
     stack: list[str] = []
     for line in lines:
         # Text of programs always carries the prefix, so that it cannot imitate the lines below.
-        if line.startswith(_TEXT):
+        if line.startswith(_TEXT) or line.endswith(_CONSUMED):
             continue
         if line.startswith(_DATA):
             if stack and stack[-1] in OUR_PROGRAMS:
                 payloads += _slices(line, stack[-1])
-        elif line.startswith(_PROGRAM):
-            _follow(line, stack)
+            continue
+        depth, program = _remembered_step(line) if len(line) <= _SHORT else _step(line)
+        if depth > 0:
+            if depth != len(stack) + 1:
+                raise UnreliableLog(f"an invocation at depth {depth} from {len(stack)}")
+            stack.append(program)
+        elif depth == 0:
+            if not stack or stack.pop() != program:
+                raise UnreliableLog("a program ends that is not the innermost")
         elif line == _TRUNCATED:
             raise UnreliableLog("log truncated")
     if stack:
@@ -51,20 +68,21 @@ def payloads_of_log(lines: list[str]) -> list[Payload]:
     return payloads
 
 
-def _follow(line: str, stack: list[str]) -> None:
-    """Apply a line ``Program <id> ...`` to the *stack* of invocations: one that enters or leaves, or else none of our concern."""
+def _step(line: str) -> tuple[int, str]:
+    """Return the depth at which *line* enters a program, 0 where one ends, negative for any other line; and the program."""
     words = line.split(" ", 3)
-    if len(words) < 3:
-        return
-    action = words[2]
+    if len(words) < 3 or words[0] != "Program":
+        return _NEUTRAL
+    _, program, action = words[:3]
     if action == "invoke" and len(words) == 4:
-        if words[3] != f"[{len(stack) + 1}]":
-            raise UnreliableLog(f"invocation {words[3][:8]} at depth {len(stack)}")
-        stack.append(words[1])
-        return
-    has_ended = (action == "success" and len(words) == 3) or action in ("failed", "failed:")
-    if has_ended and (not stack or stack.pop() != words[1]):
-        raise UnreliableLog("a program ends that is not the innermost")
+        depth = _DEPTHS.get(words[3])
+        return _NEUTRAL if depth is None else (depth, program)
+    if (action == "success" and len(words) == 3) or action in ("failed", "failed:"):
+        return 0, program
+    return _NEUTRAL
+
+
+_remembered_step = lru_cache(maxsize=_REMEMBERED)(_step)
 
 
 def _slices(line: str, program: str) -> list[Payload]:

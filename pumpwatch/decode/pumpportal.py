@@ -107,7 +107,8 @@ def decode_message(raw: bytes) -> tuple[Event, ...] | Control:
     except msgspec.DecodeError as error:
         mended = mend_surrogates(raw)
         if mended != raw:
-            return decode_message(mended)
+            decoded = decode_message(mended)
+            return decoded if isinstance(decoded, Control) else tuple(_with_raw(event, raw) for event in decoded)
         return (Rejected(kind="not json", reason=clean_text(str(error)), raw=raw),)
     if message.txType is None:
         return _control(message, raw)
@@ -229,6 +230,10 @@ def _base_units(amount: _Number, places: int) -> int:
     if units > LARGEST_INTEGER:
         raise _SetAside("out of range", f"an amount of {amount}")
     return units
+
+
+def _with_raw(event: Event, raw: bytes) -> Event:
+    return msgspec.structs.replace(event, raw=raw) if isinstance(event, Rejected) else event
 
 
 def _text(text: str | None) -> str | None:

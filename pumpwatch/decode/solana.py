@@ -159,7 +159,8 @@ def decode_message(raw: bytes, pools: Mapping[str, PoolSeen]) -> Decoded:
     except msgspec.DecodeError as error:
         mended = mend_surrogates(raw)
         if mended != raw:
-            return decode_message(mended, pools)
+            decoded = decode_message(mended, pools)
+            return msgspec.structs.replace(decoded, raw=raw) if isinstance(decoded, Rejected) else decoded
         return Rejected(kind="not json", reason=clean_text(str(error)), raw=raw)
 
 
