@@ -73,7 +73,8 @@ class Supervisor:
         self._status_file = StatusFile(status_file.path_of(self._database))
         self._started_at = time.time()
         self._state = "starting"
-        self._due: dict[str, float] = {}
+        #: Monotonic seconds at which something is to be done next.
+        self._due = {"heartbeat": time.monotonic() + _HEARTBEAT_SECONDS}
         self._restart_gap: GapOpened | None = None
 
     def run(self, *, stop_requested: Callable[[], bool], for_seconds: float | None = None) -> int:

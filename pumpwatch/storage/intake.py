@@ -26,8 +26,8 @@ class Intake:
     """
     The one way into the database: in order, bounded, and nothing in it is lost.
 
-    Many threads put, one takes. What does not fit into the queue goes to the spill file, and then everything does until the file
-    is empty again, so that order is kept. A batch that was taken stays ours until :meth:`stored`: a kill costs what was in memory,
+    Many threads put, one takes. What does not fit into the queue goes to the spill file, and then all does until the file is
+    empty again, so that order is kept. A batch that was taken stays ours until :meth:`stored`: a kill costs what was in memory,
     never what was in the file.
     """
 
@@ -40,6 +40,7 @@ class Intake:
         self._spill = Spill(spill_path, most_bytes=spill_bytes, reserve_bytes=_RESERVE_BYTES)
         self._spilling = self._spill.lines > 0
         self._full = False
+        self._closed = False
         self._taken_from_queue: list[Delivery] = []
         if self._spill.lines:
             logger.info("{} messages were left in {}: storing them first", self._spill.lines, spill_path.name)
@@ -50,8 +51,10 @@ class Intake:
             self._queue.append(Delivery(source="pumpwatch", received_at_us=now_us, events=(gap, rejected)))
 
     def put(self, delivery: Delivery) -> bool:
-        """Take a delivery in. Never waits. Return False if there is no room even on disk: nothing was taken."""
+        """Take a delivery in. Never waits. Return False if there is no room even on disk, or after the end: nothing was taken."""
         with self._lock:
+            if self._closed:
+                return False
             if not self._spilling and len(self._queue) < self._queue_size and self._queued_bytes < _MOST_QUEUED_BYTES:
                 self._queue.append(delivery)
                 self._queued_bytes += len(delivery.raw)
@@ -118,6 +121,7 @@ class Intake:
     def close(self) -> None:
         """Close the file. What is in it is stored by the next process."""
         with self._lock:
+            self._closed = True
             self._spill.close()
 
     def _settle(self) -> None:

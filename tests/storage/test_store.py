@@ -165,7 +165,6 @@ def test_the_life_of_a_token_shows_in_its_status(store: Store, path: Path) -> No
         store.apply([delivery("helius", event)])
         statuses += [row["status"] for row in ask(path, "SELECT status FROM token_board")]
     assert statuses == ["curve", "completed", "graduated", "graduated", "graduated"]
-    assert {MINT} == store.completed_mints([MINT, "other"])
     assert [PoolSeen(pool="pool", mint=MINT, quote_mint=USDC, quote_decimals=6)] == store.pools(most=10)
 
 
