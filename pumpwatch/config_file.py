@@ -86,7 +86,7 @@ class RawSettings:
             self.problems.append(f"{where}: [{section}] {key} stands in line {first} already")
         elif key in self.known[section]:
             self.values[section, key] = RawValue(text, f"{where}: [{section}] {key}", is_private=False)
-        elif _LOOKS_SECRET.search(key):
+        elif _LOOKS_SECRET.search(key) and not closest(key, list(self.known[section]), similarity=0.8):
             name = f"{section.upper()}_API_KEY"
             place = f"as {name}=..." if name in SECRET_NAMES else "under the name that .env has for it"
             self.problems.append(f"{where}: [{section}] {key} looks like a secret: put it into .env beside this file, {place}")

@@ -30,9 +30,9 @@ def quoted(text: str) -> str:
     return f"'{visible(text, limit=20)}'"
 
 
-def closest(word: str, known: list[str]) -> str:
+def closest(word: str, known: list[str], *, similarity: float = 0.6) -> str:
     """A sentence that names what was probably meant, or an empty text."""
-    near = get_close_matches(word, known, n=1, cutoff=0.6)
+    near = get_close_matches(word, known, n=1, cutoff=similarity)
     return f"; did you mean {near[0]}?" if near else ""
 
 

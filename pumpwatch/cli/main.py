@@ -15,7 +15,6 @@ from typing import NoReturn
 from loguru import logger
 
 from pumpwatch import __version__
-from pumpwatch.cli import look, watch
 from pumpwatch.config import Settings, load
 from pumpwatch.errors import SettingsError, StopError, UsageError
 from pumpwatch.telemetry import redact, set_up_logging, visible
@@ -67,7 +66,14 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of all commands; each sets ``function``, and ``takes_settings`` if that one wants them."""
+    """
+    Return the parser of all commands.
+
+    Each sets ``function`` to what runs it: called with the settings and the arguments, or with the arguments alone where it sets
+    ``takes_settings`` to False.
+    """
+    from pumpwatch.cli import look, watch  # they bring what they print tables with
+
     parser = argparse.ArgumentParser(
         prog="pumpwatch",
         description="Records every pump.fun trade of the tokens you watch, and proves that none is missing. "
@@ -90,6 +96,7 @@ def build_parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--live", type=seconds, metavar="SECONDS", help="also record one busy token for real, and compare with the chain"
     )
+    check.add_argument("--json", action="store_true", help="one JSON document on standard output")
     check.set_defaults(function=_check, takes_settings=False)
     look.register(commands)
     watch.register(commands)
@@ -179,7 +186,13 @@ def _init(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> int:
     from pumpwatch.cli.check import check
 
-    return check(config=arguments.config, environ=os.environ, directory=Path.cwd(), live_seconds=arguments.live)
+    return check(
+        config=arguments.config,
+        environ=os.environ,
+        directory=Path.cwd(),
+        live_seconds=arguments.live,
+        as_json=arguments.json,
+    )
 
 
 def _say(message: object) -> None:

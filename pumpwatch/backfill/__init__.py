@@ -1,0 +1,1 @@
+"""History and repairs over JSON-RPC."""

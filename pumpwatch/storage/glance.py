@@ -1,0 +1,54 @@
+"""One look at a database that need not be good: for ``check``, which changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pumpwatch.events import Usage
+from pumpwatch.storage.database import reading_engine, translated
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """
+    What a database says of itself.
+
+    Attributes:
+        origin: ``mainnet``, ``simulator`` or ``replay``; None: not one of ours.
+        schema: ``PRAGMA user_version``.
+        usage: What the providers delivered, by day.
+    """
+
+    origin: str | None
+    schema: int
+    usage: tuple[Usage, ...]
+
+
+def glance_at(path: Path) -> Glance:
+    """
+    Look into the file at *path*.
+
+    Raises:
+        DatabaseError: Missing, damaged, or of a newer schema.
+        DatabaseBusy: It cannot be read now.
+
+    """
+    engine = reading_engine(path)
+    try:
+        with translated(path), engine.connect() as connection:
+            schema = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+            tables = {name for (name,) in connection.exec_driver_sql("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+            if not {"meta", "usage"} <= tables:
+                return Glance(None, schema, ())
+            origin = connection.exec_driver_sql("SELECT value FROM meta WHERE key = 'origin'").scalar()
+            rows = connection.exec_driver_sql(
+                "SELECT provider, day, messages, paid_messages, received_bytes, connections FROM usage"
+            ).all()
+    finally:
+        engine.dispose()
+    usage = (
+        Usage(provider=provider, day=day, messages=messages, paid_messages=paid, received_bytes=received, connections=connections)
+        for provider, day, messages, paid, received, connections in rows
+    )
+    return Glance(origin, schema, tuple(usage))
