@@ -15,6 +15,9 @@ from pumpwatch.storage.spill import Spill
 #: The queue is bounded by memory too: a message of the chain is several kilobytes.
 _MOST_QUEUED_BYTES = 16 * 1024 * 1024
 
+#: How long a full queue is waited for before it spills. The feeds' sockets bear it; a second would cost them their pings.
+_PATIENCE_SECONDS = 0.3
+
 #: Written ahead, so that there is room when the disk is full.
 _RESERVE_BYTES = 8 * 1024 * 1024
 
@@ -37,6 +40,7 @@ class Intake:
         self._queue_size = queue_size
         self._lock = threading.Lock()
         self._arrived = threading.Condition(self._lock)
+        self._room_made = threading.Condition(self._lock)
         self._spill = Spill(spill_path, most_bytes=spill_bytes, reserve_bytes=_RESERVE_BYTES)
         self._spilling = self._spill.lines > 0
         self._full = False
@@ -51,11 +55,17 @@ class Intake:
             self._queue.append(Delivery(source="pumpwatch", received_at_us=now_us, events=(gap, rejected)))
 
     def put(self, delivery: Delivery) -> bool:
-        """Take a delivery in. Never waits. Return False if there is no room even on disk, or after the end: nothing was taken."""
+        """
+        Take a delivery in. Return False if there is no room even on disk, or after the end: nothing was taken.
+
+        Waits a moment for a writer that is only slower, which slows the server down in turn, and never for one that does not write.
+        """
         with self._lock:
             if self._closed:
                 return False
-            if not self._spilling and len(self._queue) < self._queue_size and self._queued_bytes < _MOST_QUEUED_BYTES:
+            if not self._spilling and not self._room_in_queue():
+                self._room_made.wait_for(self._room_in_queue, _PATIENCE_SECONDS)
+            if not self._spilling and self._room_in_queue():
                 self._queue.append(delivery)
                 self._queued_bytes += len(delivery.raw)
             elif not self._to_spill(delivery):
@@ -78,6 +88,7 @@ class Intake:
                 batch = [self._queue.popleft() for _ in range(min(most, len(self._queue)))]
                 self._queued_bytes -= sum(len(delivery.raw) for delivery in batch)
                 self._taken_from_queue = batch
+                self._room_made.notify_all()
                 return batch
             return [_read_line(line) for line in self._spill.read(most)]
 
@@ -123,6 +134,9 @@ class Intake:
         with self._lock:
             self._closed = True
             self._spill.close()
+
+    def _room_in_queue(self) -> bool:
+        return len(self._queue) < self._queue_size and self._queued_bytes < _MOST_QUEUED_BYTES
 
     def _settle(self) -> None:
         """Go back to the queue when all that was spilled is stored. Nothing is taken and not stored when this is called."""

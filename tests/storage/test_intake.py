@@ -13,6 +13,11 @@ from pumpwatch.storage.intake import Intake
 NOW_US = 1_790_000_000_000_000
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pumpwatch.storage.intake._PATIENCE_SECONDS", 0)
+
+
 @pytest.fixture
 def spill_path(tmp_path: Path) -> Path:
     return tmp_path / "trades.db.spill"
@@ -146,6 +151,26 @@ def test_an_unreadable_line_is_set_aside_with_its_text(spill_path: Path) -> None
     (delivery,) = intake.take(10, timeout_seconds=0)
     assert {"GapOpened", "Rejected"} == {type(event).__name__ for event in delivery.events}
     intake.close()
+
+
+def test_a_full_queue_is_waited_for_while_the_writer_makes_room(spill_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pumpwatch.storage.intake._PATIENCE_SECONDS", 30)
+    intake = opened(spill_path, queue_size=1)
+    intake.put(numbered(0))
+    putter = threading.Thread(target=lambda: intake.put(numbered(1)))
+    putter.start()
+    taken = numbers(intake.take(10, timeout_seconds=30))
+    putter.join(10)
+    taken += numbers(intake.take(10, timeout_seconds=30))
+
+    assert (taken, intake.spilled) == ([0, 1], 0)
+    intake.close()
+
+
+def test_nothing_is_taken_in_after_the_end(spill_path: Path) -> None:
+    intake = opened(spill_path)
+    intake.close()
+    assert not intake.put(numbered(1))
 
 
 def test_taking_waits_for_the_first_and_no_longer(spill_path: Path) -> None:
