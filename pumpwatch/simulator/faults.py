@@ -12,18 +12,21 @@ from typing import TYPE_CHECKING, Final
 
 from solders.signature import Signature
 
+from pumpwatch.simulator.delivered import Feed
 from pumpwatch.simulator.poison import BAD_UTF8, pumpportal_poison, solana_poison
 
 if TYPE_CHECKING:
-    from pumpwatch.simulator.delivered import Feed
     from pumpwatch.simulator.serving import Client, FeedServer
     from pumpwatch.simulator.simulator import Simulator
 
 #: Codes that real servers close with.
 _CLOSE_CODES: Final = (1000, 1001, 1011, 1012, 1013)
 
-#: Handshake refusals that a client should sit out. 401 and 403 mean "your key is wrong": ask for them by ``status``.
-_PASSING_REFUSALS: Final = ((503, None), (429, "1"), (503, "1"))
+#: Handshake refusals with their ``Retry-After``. "Wrong key" comes to one feed only: were it both, a client would give up.
+_REFUSALS: Final[dict[Feed, tuple[tuple[int, str | None], ...]]] = {
+    "pumpportal": ((503, None), (429, "1"), (503, "1")),
+    "helius": ((503, None), (429, "1"), (401, None), (403, None)),
+}
 
 _GARBAGE: Final = (
     b"\xc1\x05hello",  # a reserved bit: compression that was never agreed on
@@ -127,7 +130,7 @@ def _refuse(simulator: Simulator, options: Options) -> str | None:
     client = _victim(simulator, options)
     if client is None:
         return None
-    status, retry_after = simulator.rng.choice(_PASSING_REFUSALS)
+    status, retry_after = simulator.rng.choice(_REFUSALS[client.feed])
     trouble = simulator.server(client.feed).trouble
     trouble.refuse = options.status or status
     trouble.retry_after = options.retry_after if options.status else retry_after

@@ -48,7 +48,7 @@ class World:
     market: Market
     delivered: Delivered
     interest: Interest
-    origin: str
+    origin: str | None
     limits: Limits | None
     rate: Rate
     rng: random.Random
@@ -57,7 +57,7 @@ class World:
     @property
     def headers(self) -> dict[str, str]:
         """Headers of every answer."""
-        headers = {ORIGIN_HEADER: self.origin}
+        headers = {} if self.origin is None else {ORIGIN_HEADER: self.origin}
         if self.limits is not None:
             headers[PROVIDER_HEADER] = self.limits.name
         return headers

@@ -46,6 +46,7 @@ class Simulator:
     Args:
         seed: Everything the market does follows from it.
         provider: Enforce that provider's limits (see :data:`PROVIDERS`); None: no limits.
+        origin: What the origin header says; None leaves it out, as real servers do.
         chain_delay_seconds: How much later the chain's feed tells a transaction than PumpPortal.
         database: The worker's file, for the faults that concern it.
 
@@ -61,7 +62,7 @@ class Simulator:
         seed: int = 1,
         rate: float = 0.0,
         provider: str | None = None,
-        origin: str = "simulator",
+        origin: str | None = "simulator",
         chain_delay_seconds: float = 0.0,
         plan: Plan | None = None,
         database: Path | None = None,

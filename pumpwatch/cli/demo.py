@@ -1,0 +1,313 @@
+"""``demo``: the real worker against the built-in simulator, graded at the end. No key, no network, a new file."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pumpwatch.errors import UsageError
+from pumpwatch.simulator.delivered import Feed
+from pumpwatch.simulator.faults import FAULTS
+from pumpwatch.simulator.grading import Grade, grade, recorded_count
+from pumpwatch.simulator.limits import PROVIDERS
+from pumpwatch.simulator.simulator import Simulator
+
+#: The worker must have subscribed by then.
+_START_SECONDS: Final = 30.0
+
+#: After the last trade: how long the worker may take to catch up, and how long it may stand still meanwhile.
+_DRAIN_SECONDS: Final = 30.0
+_STANDSTILL_SECONDS: Final = 4.0
+_STOP_SECONDS: Final = 10.0
+
+#: The last part of a run is without new faults, so that all connections are up again at its end.
+_QUIET_SHARE: Final = 0.3
+_POLL_SECONDS: Final = 0.2
+_PROGRESS_SECONDS: Final = 2.0
+_LOG_TAIL_LINES: Final = 12
+
+#: Failures are noticed and repaired faster than in earnest: a demo is short.
+_SETTINGS: Final[Mapping[str, str]] = {
+    "PUMPWATCH_PUMPWATCH_LOG_LEVEL": "INFO",
+    "PUMPWATCH_PUMPPORTAL_TRADES": "all",
+    "PUMPWATCH_WATCH_ADMIT": "all",
+    "PUMPWATCH_BUDGET_PUMPPORTAL_SOL_PER_DAY": "1000",
+    "PUMPWATCH_BUDGET_HELIUS_CREDITS_PER_MONTH": "0",
+    "PUMPWATCH_CONNECTION_CONNECT_TIMEOUT_SECONDS": "2",
+    "PUMPWATCH_CONNECTION_PING_INTERVAL_SECONDS": "3",
+    "PUMPWATCH_CONNECTION_PING_TIMEOUT_SECONDS": "2",
+    "PUMPWATCH_CONNECTION_PUMPPORTAL_IDLE_SECONDS": "4",
+    "PUMPWATCH_CONNECTION_HELIUS_IDLE_SECONDS": "2",
+    "PUMPWATCH_CONNECTION_BACKOFF_FIRST_SECONDS": "0.2",
+    "PUMPWATCH_CONNECTION_BACKOFF_LONGEST_SECONDS": "1",
+    "PUMPWATCH_CONNECTION_HEALTHY_AFTER_SECONDS": "1",
+    "PUMPWATCH_WRITER_BUSY_TIMEOUT_SECONDS": "0.5",
+}
+
+
+@dataclass(slots=True)
+class Worker:
+    """The recorder as a child process, restarted if a fault kills it."""
+
+    environment: Mapping[str, str]
+    folder: Path
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+    asked_to_stop: bool = False
+
+    def start(self) -> None:
+        """Start it."""
+        # In a group of its own: a Ctrl-C on the terminal is for the demo, which stops the worker in its own time.
+        group = subprocess.CREATE_NEW_PROCESS_GROUP if sys.platform == "win32" else 0
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "pumpwatch", "run", "--simulator"],
+                cwd=self.folder,
+                env=dict(self.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                creationflags=group,
+                start_new_session=sys.platform != "win32",
+            )
+
+    def kill(self) -> None:
+        """What no process can prevent; then start it again, as cron would."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+        self.start()
+
+    def ended(self) -> int | None:
+        """Its exit status, None while it runs."""
+        return None if self.process is None else self.process.poll()
+
+    def stop(self) -> int | None:
+        """Ask it to stop, as Ctrl-C does; None if it had to be killed."""
+        self.asked_to_stop = True
+        if self.process is None:
+            return 0
+        if self.process.poll() is None:
+            self.process.send_signal(signal.CTRL_BREAK_EVENT if sys.platform == "win32" else signal.SIGINT)
+        try:
+            return self.process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            return None
+
+    def last_words(self) -> str:
+        """The end of its log."""
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines() if self.log.exists() else []
+        return "\n".join(lines[-_LOG_TAIL_LINES:])
+
+
+def run_demo(*, seconds: float, rate: float, faults: tuple[str, ...], provider: str | None, database: Path | None) -> int:
+    """
+    Record a simulated market for *seconds* at *rate* trades per second, then print how well that went.
+
+    Args:
+        faults: Names of :data:`FAULTS` that happen again and again during the run.
+        provider: Play the limits of one of :data:`PROVIDERS`.
+        database: A file that does not exist yet; by default one named after the time, in the current directory.
+
+    Returns:
+        0; 1 if a delivered trade is missing, doubled or wrong; the worker's own status if it ended by itself.
+
+    Raises:
+        UsageError: An unknown fault or provider, or a file that exists.
+
+    """
+    target = (database or Path(f"pumpwatch-demo-{time.strftime('%Y%m%d-%H%M%S')}.db")).absolute()
+    _check(faults, provider, target)
+    with tempfile.TemporaryDirectory(prefix="pumpwatch-demo-", ignore_cleanup_errors=True) as scratch:
+        folder = Path(scratch)
+        with Simulator(
+            seed=int(time.time()), rate=rate, provider=provider, chain_delay_seconds=0.25, database=target
+        ) as simulator:
+            worker = Worker(_environment(simulator, target, provider), folder, folder / "worker.log")
+            simulator.kill_worker = worker.kill
+            worker.start()
+            try:
+                status = _run(simulator, worker, seconds=seconds, faults=faults, target=target)
+            finally:
+                stopped = worker.stop()
+            if status is not None:
+                _say(f"the worker ended by itself with status {status}; its last words:\n{worker.last_words()}")
+                return status or 70
+            if not target.exists():
+                _say(f"the worker made no database; its last words:\n{worker.last_words()}")
+                return 70
+            result = grade(
+                target,
+                trades=simulator.traded(),
+                delivered=simulator.delivered,
+                interest=simulator.interest,
+                phantoms=simulator.phantoms,
+            )
+            print(summary(result, simulator=simulator, target=target, stopped=stopped))
+            if stopped != 0:
+                _say(f"the worker did not stop cleanly ({stopped}); its last words:\n{worker.last_words()}")
+            return 0 if result.passed and stopped == 0 else 1
+
+
+def _check(faults: tuple[str, ...], provider: str | None, target: Path) -> None:
+    unknown = [name for name in faults if name not in FAULTS]
+    if unknown:
+        raise UsageError(f"no fault is called {', '.join(unknown)}; there are {', '.join(FAULTS)}")
+    if provider is not None and provider not in PROVIDERS:
+        raise UsageError(f"no provider is called {provider}; there are {', '.join(PROVIDERS)}")
+    if target.exists():
+        raise UsageError(f"{target} exists already: the demo writes a new file only")
+
+
+def _environment(simulator: Simulator, target: Path, provider: str | None) -> dict[str, str]:
+    """The worker's settings: everything by environment, nothing of the user's own."""
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("PUMPWATCH_") and name not in {"PUMPPORTAL_API_KEY", "HELIUS_API_KEY", "SENTRY_DSN"}
+    }
+    tokens = {} if provider is not None else {"PUMPWATCH_WATCH_MAX_TOKENS": "1000"}
+    opening = ",".join(coin.mint for coin in simulator.market.opening.values())
+    package = Path(__file__).resolve().parents[2]
+    return {
+        **environment,
+        **_SETTINGS,
+        **tokens,
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(package), os.environ.get("PYTHONPATH")))),
+        "NO_PROXY": "127.0.0.1,localhost",
+        "PUMPPORTAL_API_KEY": "demo-key",
+        "HELIUS_API_KEY": "demo-key",
+        "PUMPWATCH_PUMPPORTAL_URL": simulator.pumpportal_url,
+        "PUMPWATCH_HELIUS_WS_URL": simulator.ws_url,
+        "PUMPWATCH_HELIUS_RPC_URL": simulator.rpc_url,
+        "PUMPWATCH_PUMPWATCH_DATABASE": str(target),
+        "PUMPWATCH_WATCH_MINTS": opening,
+    }
+
+
+def _run(simulator: Simulator, worker: Worker, *, seconds: float, faults: tuple[str, ...], target: Path) -> int | None:
+    """The run itself; returns the worker's status if it ended by itself. Ctrl-C ends the run, not the grading."""
+    try:
+        _say(f"starting the worker; it records into {target}")
+        _wait(lambda: simulator.pumpportal.subscribed_new() and bool(simulator.solana.open_clients()), worker, _START_SECONDS)
+        if worker.ended() is not None:
+            return worker.ended()
+        troubles = f", faults: {', '.join(faults)}" if faults else ""
+        _say(f"the market opens: {seconds:g} s at {simulator.rate:g} trades/s{troubles}")
+        _plan(simulator, faults, seconds)
+        simulator.open_market()
+        _watch(simulator, worker, seconds, target)
+        simulator.close_market()
+        simulator.no_more_faults()
+        _drain(simulator, worker, target)
+    except KeyboardInterrupt:
+        _say("stopped by Ctrl-C")
+        simulator.close_market()
+        simulator.no_more_faults()
+    return worker.ended()
+
+
+def _wait(condition: Callable[[], bool], worker: Worker, seconds: float) -> bool:
+    ends = time.monotonic() + seconds
+    while not condition():
+        if worker.ended() is not None or time.monotonic() > ends:
+            return False
+        time.sleep(_POLL_SECONDS / 4)
+    return True
+
+
+def _plan(simulator: Simulator, faults: tuple[str, ...], seconds: float) -> None:
+    """Spread each fault over the run, at least once each, the last part left quiet."""
+    if not faults:
+        return
+    active = seconds * (1 - _QUIET_SHARE)
+    round_seconds = max(active / 3, len(faults) * 1.0)
+    start = simulator.seconds + min(1.0, active / 10)
+    for place, name in enumerate(faults):
+        first = start + place * min(round_seconds, active) / len(faults)
+        simulator.fault(name, at_second=first, every_seconds=round_seconds)
+
+
+def _watch(simulator: Simulator, worker: Worker, seconds: float, target: Path) -> None:
+    """Show progress until the market closes; new faults end before."""
+    began = time.monotonic()
+    shown = 0
+    next_progress = began + _PROGRESS_SECONDS
+    quiet = False
+    while (passed := time.monotonic() - began) < seconds and worker.ended() is None:
+        time.sleep(min(_POLL_SECONDS, max(0.0, seconds - passed)))
+        if not quiet and passed > seconds * (1 - _QUIET_SHARE):
+            simulator.no_more_faults()
+            quiet = True
+        for happened in simulator.happened[shown:]:
+            _say(f"  {passed:5.1f} s  fault {happened.name}: {happened.text}")
+            shown += 1
+        if time.monotonic() >= next_progress:
+            next_progress += _PROGRESS_SECONDS
+            _say(f"  {passed:5.1f} s  traded {len(simulator.market.ledger)}, recorded {recorded_count(target)}")
+
+
+def _drain(simulator: Simulator, worker: Worker, target: Path) -> None:
+    """Give the worker time to write what it has; stop waiting when nothing moves any more."""
+    del simulator
+    began = moved = time.monotonic()
+    before = -1
+    while time.monotonic() < began + _DRAIN_SECONDS and worker.ended() is None:
+        count = recorded_count(target)
+        if count != before:
+            before, moved = count, time.monotonic()
+        elif time.monotonic() > moved + _STANDSTILL_SECONDS:
+            return
+        time.sleep(_POLL_SECONDS)
+
+
+def summary(result: Grade, *, simulator: Simulator, target: Path, stopped: int | None) -> str:
+    """The table that ends a run."""
+    del stopped
+    happened = Counter(fault.name for fault in simulator.happened)
+    rows: list[tuple[str, str, str]] = [
+        ("traded on chain", f"{result.traded}", "from the first trade of the opening coins on"),
+        ("  of watched coins", f"{result.watched}", f"{result.watched_recorded} of them recorded"),
+    ]
+    names: dict[Feed, str] = {"pumpportal": "PumpPortal", "helius": "Helius"}
+    for feed, name in names.items():
+        missing = result.missing_by_feed.get(feed, 0)
+        rows.append((f"delivered by {name}", f"{result.delivered.get(feed, 0)}", f"{missing} of them not recorded"))
+        rows.append((f"  recorded as from {name}", f"{result.credited.get(feed, 0)}", ""))
+    rows += [
+        ("recorded", f"{result.recorded}", "each trade once"),
+        ("  confirmed by the chain", f"{result.confirmed}", ""),
+        ("duplicates", f"{result.duplicates}", ""),
+        ("wrong values", f"{result.wrong}", ""),
+        (
+            "not on chain",
+            f"{result.invented}",
+            f"and {result.phantoms} provisional ones that never landed" if result.phantoms else "",
+        ),
+        ("MISSING", f"{result.missing}", "delivered and not recorded"),
+    ]
+    if result.excused:
+        rows.append(("  lost in a recorded gap", f"{result.excused}", "not counted as missing"))
+    rows.append(("gaps recorded", f"{sum(result.gaps.values())}", ", ".join(f"{cause} {n}" for cause, n in result.gaps.items())))
+    if happened:
+        rows.append(("faults made", f"{happened.total()}", ", ".join(f"{name} {count}" for name, count in happened.items())))
+    lines = [f"{label:<28}{count:>9}  {remark}".rstrip() for label, count, remark in rows]
+    lines += [f"  ! {problem}" for problem in result.problems]
+    verdict = "Everything that a feed delivered is in the file, once and right." if result.passed else "The record is NOT right."
+    query = "SELECT symbol, side, token_amount / 1e6, price, wallet FROM trade_log ORDER BY received_at_us DESC LIMIT 10"
+    return "\n".join([*lines, "", verdict, f"The file: {target}", "Ask it, with any SQLite tool:", f"  {query};"])
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
