@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple, TypeAlias
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 from pumpwatch.decode import pump, pump_amm
 from pumpwatch.decode.addresses import PUMP, PUMP_AMM
 from pumpwatch.decode.borsh import DISCRIMINATOR_BYTES, OutOfRange, UnreadableEvent
 from pumpwatch.decode.layouts import NOT_RECORDED, discriminator
-from pumpwatch.decode.place import Place, UnknownPool
+from pumpwatch.decode.place import Decoder, Place, UnknownPool
 from pumpwatch.events import Counted, Event, PoolSeen, Rejected
 
 OUR_PROGRAMS: Final = frozenset((PUMP, PUMP_AMM))
@@ -36,9 +36,7 @@ class Payload(NamedTuple):
     text: str = ""
 
 
-_Decoder: TypeAlias = Callable[[bytes, Place], tuple[Event, ...]]
-
-_DECODERS: Final[dict[str, dict[bytes, _Decoder]]] = {PUMP: pump.DECODERS, PUMP_AMM: pump_amm.DECODERS}
+_DECODERS: Final[dict[str, dict[bytes, Decoder]]] = {PUMP: pump.DECODERS, PUMP_AMM: pump_amm.DECODERS}
 _NOT_RECORDED: Final = {
     program: {discriminator(name): (Counted(kind=f"not recorded: {name}"),) for name in names}
     for program, names in NOT_RECORDED.items()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 from pumpwatch.decode.borsh import OutOfRange
 from pumpwatch.errors import DecodeError
-from pumpwatch.events import LARGEST_INTEGER, PoolSeen
+from pumpwatch.events import LARGEST_INTEGER, Event, PoolSeen
 
 
 class UnknownPool(DecodeError):
@@ -51,6 +52,10 @@ class Place:
             return False
         self._pools_of_transaction[pool.pool] = pool
         return True
+
+
+#: A decoder of one event: the payload with its discriminator, and where it stands.
+Decoder: TypeAlias = Callable[[bytes, Place], tuple[Event, ...]]
 
 
 def bounded(amount: int) -> int:

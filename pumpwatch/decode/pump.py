@@ -7,16 +7,13 @@ fields are 0 unless it is SOL; older events are all SOL. Source: facts/onchain_e
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Final
 
 from pumpwatch.decode.addresses import MAYHEM_AGENT, QUOTE_DECIMALS, ZERO_KEY, to_address
 from pumpwatch.decode.layouts import COMPLETE, CREATE, MIGRATION, POST_COMPLETE_BUY, TRADE, TradeFields
-from pumpwatch.decode.place import Place, bounded
+from pumpwatch.decode.place import Decoder, Place, bounded
 from pumpwatch.decode.text import clean_bytes
 from pumpwatch.events import WRAPPED_SOL, CurveCompleted, Event, PoolSeen, TokenCreated, TokenMigrated, Trade
-
-Decoder: TypeAlias = Callable[[bytes, Place], tuple[Event, ...]]
 
 
 def decode_trade(payload: bytes, place: Place) -> tuple[Event, ...]:

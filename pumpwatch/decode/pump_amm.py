@@ -7,16 +7,13 @@ plus the signed ``virtual_quote_reserves`` (absent: 0). Source: facts/onchain_ev
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Final
 
 from pumpwatch.decode.addresses import ZERO_KEY, canonical_pool, to_address
 from pumpwatch.decode.layouts import BUY, CREATE_POOL, SELL, SellFields
-from pumpwatch.decode.place import Place, bounded
+from pumpwatch.decode.place import Decoder, Place, bounded
 from pumpwatch.events import Counted, Event, PoolSeen, Trade
 from pumpwatch.market import Reserves, after_trade
-
-Decoder: TypeAlias = Callable[[bytes, Place], tuple[Event, ...]]
 
 _OTHER_POOL: Final = Counted(kind="pool not canonical")
 

@@ -225,11 +225,8 @@ def _base_units(amount: _Number, places: int) -> int:
     if 0 <= scaled < _EXACT_FLOAT:
         return round(scaled)
     if not 0 <= scaled <= LARGEST_INTEGER:
-        raise _SetAside("out of range", f"an amount of {str(amount)[:32]}")
-    units = round(Decimal(str(amount)).scaleb(places))
-    if units > LARGEST_INTEGER:
-        raise _SetAside("out of range", f"an amount of {amount}")
-    return units
+        raise _SetAside("out of range", "an amount below 0 or above 2**63 - 1 base units")
+    return round(Decimal(str(amount)).scaleb(places))
 
 
 def _with_raw(event: Event, raw: bytes) -> Event:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter as Tally
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -332,6 +334,29 @@ def test_human_numbers_become_exact_base_units(amount: float, units: int) -> Non
 @given(st.integers(0, 2_000_000_000 * 10**6))
 def test_every_amount_of_a_token_survives_being_a_float(units: int) -> None:
     assert trade(CURVE | {"tokenAmount": units / 10**6}).token_amount == units
+
+
+def test_the_largest_amounts_are_exact_or_refused() -> None:
+    """The numbers around 2**63 base units, in the steps that floats have there."""
+    for field, units in (("solAmount", 10**9), ("tokenAmount", 10**6)):
+        amount = math.nextafter(LARGEST_INTEGER / units, 0)
+        for _ in range(20):
+            amount = math.nextafter(amount, 0)
+        for _ in range(40):
+            amount = math.nextafter(amount, math.inf)
+            event = one(SHORT | {field: amount})
+            exact = round(Fraction(repr(amount)) * units)
+            if isinstance(event, Trade):
+                assert exact == (event.quote_amount if field == "solAmount" else event.token_amount)
+                assert exact <= LARGEST_INTEGER
+            else:
+                assert exact > LARGEST_INTEGER - 2048  # half a step of a float
+
+
+@pytest.mark.parametrize("digits", [30, 300, 4299, 4301, 100_000])
+def test_a_number_of_any_length_is_set_aside(digits: int) -> None:
+    raw = json.dumps(SHORT | {"solAmount": "AMOUNT"}).replace('"AMOUNT"', "9" * digits).encode()
+    assert isinstance(decode_message(raw)[0], Rejected)  # type: ignore[index]
 
 
 @pytest.mark.parametrize("field", ["tokenAmount", "solAmount", "vTokensInBondingCurve"])
