@@ -1,0 +1,247 @@
+"""``status``, ``tokens``, ``token`` and ``trades``: look at the worker and at the record."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from pumpwatch.budget import Budget
+from pumpwatch.cli import output
+from pumpwatch.cli.output import AnswerIsNo, Column
+from pumpwatch.config import Settings
+from pumpwatch.errors import UsageError
+from pumpwatch.events import WRAPPED_SOL
+from pumpwatch.providers import provider_of
+from pumpwatch.status import Status, StatusUnreadable, path_of, problems, read
+from pumpwatch.storage.queries import Chosen, Reader, SpellRow, TokenRow, TradeRow, open_reader
+from pumpwatch.telemetry import visible
+
+_SOL_DECIMALS: Final = 9
+_MOST_ROWS: Final = 100_000
+_SHOWN_SPELLS: Final = 5
+
+_FEED_COLUMNS: Final = (
+    *(Column("FEED", 10), Column("STATE", 10), Column("SINCE", 8), Column("LAST DATA", 9)),
+    *(Column("MESSAGES", 9, is_number=True), Column("TRADES", 9, is_number=True)),
+)
+_TOKEN_COLUMNS: Final = (
+    *(Column("SYMBOL", 9), Column("MINT", 9), Column("STATUS", 9), Column("TRADES", 7, is_number=True)),
+    *(Column("PRICE", 9, is_number=True), Column("IN", 5), Column("MCAP", 8, is_number=True), Column("LAST", 6)),
+    Column("RECORD", 8),
+)
+_TRADE_COLUMNS: Final = (
+    *(Column("TIME (UTC)", 14), Column("SIDE", 4), Column("TOKENS", 17, is_number=True)),
+    *(Column("QUOTE", 13, is_number=True), Column("IN", 5)),
+)
+_OF_ALL_TOKENS: Final = (*_TRADE_COLUMNS, Column("SYMBOL", 9), Column("MINT", 9), Column("P", 1))
+_OF_ONE_TOKEN: Final = (*_TRADE_COLUMNS, Column("WALLET", 19), Column("P", 1))
+
+
+def register(commands: Any) -> None:
+    """Add the four commands to the parser's subcommands."""
+    status = commands.add_parser("status", help="is it running, is each feed alive, how far behind, what it costs")
+    status.set_defaults(function=show_status)
+    tokens = commands.add_parser("tokens", help="list the tokens of the record")
+    tokens.add_argument("--watched", action="store_true", help="only those that are watched now")
+    tokens.add_argument("--status", choices=("curve", "completed", "graduated"), help="only those in this state")
+    tokens.add_argument(
+        "--order", choices=("newest", "oldest", "trades"), default="newest", help="which come first (default: newest)"
+    )
+    tokens.set_defaults(function=show_tokens)
+    token = commands.add_parser("token", help="all about one token")
+    token.add_argument("mint", metavar="MINT", help="its mint, or the beginning of it")
+    token.set_defaults(function=show_token)
+    trades = commands.add_parser("trades", help="list trades, the newest first")
+    trades.add_argument("mint", metavar="MINT", nargs="?", help="of this token: its mint, or the beginning of it")
+    trades.add_argument("--side", choices=("buy", "sell"), help="only these")
+    trades.add_argument("--confirmed", action="store_true", help="without provisional ones")
+    trades.add_argument("--oldest", action="store_true", help="the oldest first")
+    trades.set_defaults(function=show_trades)
+    for listing in (tokens, trades):
+        listing.add_argument("--limit", type=_limit, default=20, metavar="N", help="at most so many (default: 20)")
+    for command in (status, tokens, token, trades):
+        command.add_argument("--json", action="store_true", help="one JSON document on standard output")
+
+
+def show_status(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Exit status 0: healthy; 1: not, or not running. DatabaseError (4): there is no database."""
+    now = time.time()
+    path = settings.pumpwatch.database
+    with open_reader(path) as reader:
+        origin, complete, usage = reader.origin(), reader.completeness(), reader.usage()
+    try:
+        status = read(path_of(path))
+        found = problems(status, now)
+    except StatusUnreadable as error:
+        status, found = None, [str(error)]
+    budget = Budget(
+        pumpportal_sol_per_day=settings.budget.pumpportal_sol_per_day,
+        helius_credits_per_month=settings.budget.helius_credits_per_month,
+        metered=provider_of(settings.helius.ws.host, is_loopback=settings.helius.ws.is_loopback).metered,
+        start=usage,
+    )
+    paid = settings.pumpportal.has_key and settings.pumpportal.trades != "no"
+    cost = budget.projection(now, tokens=sum(complete.values()), paid_trades=paid)
+    if arguments.json:
+        document = {"healthy": not found, "problems": found, "database": str(path), "origin": origin, "completeness": complete}
+        output.print_json({**document, "cost": cost, "usage": usage, "worker": status})
+        return 1 if found else 0
+    print("healthy" if not found else "\n".join(f"NOT healthy: {visible(problem, limit=300)}" for problem in found))
+    if status is not None:
+        _print_worker(status, now)
+    _print_record(path.name, origin, complete)
+    print("\n".join(cost))
+    return 1 if found else 0
+
+
+def _print_worker(status: Status, now: float) -> None:
+    since = f"started {output.ago(now - status.started_at)} ago, status written {output.ago(now - status.written_at)} ago"
+    print(f"pumpwatch {visible(status.version)}, pid {status.pid}, {visible(status.state)}; {since}")
+    rows = [
+        (name, feed.state, output.ago(now - feed.since), _since(feed.last_data_at, now), feed.messages, feed.trades)
+        for name, feed in status.feeds.items()
+    ]
+    output.print_table(_FEED_COLUMNS, rows)
+    commit = "no commit yet" if status.last_commit_at is None else f"last commit {_since(status.last_commit_at, now)} ago"
+    print(f"queue {status.queue_depth}, spilled {status.spilled}, {commit}")
+    print(f"trades {status.trades}, watched {status.watched}, open gaps {status.gaps_open}")
+
+
+def _print_record(name: str, origin: str, complete: Mapping[str, int]) -> None:
+    counts = ", ".join(f"{count} {completeness}" for completeness, count in sorted(complete.items())) or "none"
+    print(f"record {visible(name)} ({visible(origin)} data); watched tokens by completeness: {counts}")
+
+
+def _since(moment: float | None, now: float) -> str:
+    return output.ago(None if moment is None else now - moment)
+
+
+def show_tokens(settings: Settings, arguments: argparse.Namespace) -> int:
+    with open_reader(settings.pumpwatch.database) as reader:
+        rows = reader.tokens(
+            limit=arguments.limit, order=arguments.order, status=arguments.status, watched_only=arguments.watched
+        )
+    if arguments.json:
+        output.print_json({"tokens": rows})
+        return 0
+    now = time.time()
+    output.print_table(_TOKEN_COLUMNS, [_token_cells(row, now) for row in rows])
+    for reason in dict.fromkeys(completeness(row) for row in rows if row.reason):
+        print(reason)
+    return 0
+
+
+def _token_cells(row: TokenRow, now: float) -> tuple[object, ...]:
+    price, market_cap = output.number(row.price), output.number(row.market_cap)
+    name, last = output.quote_name(row.quote_mint), _since(row.last_trade_at, now)
+    return row.symbol, row.mint, row.status, row.trades, price, name, market_cap, last, row.completeness
+
+
+def show_token(settings: Settings, arguments: argparse.Namespace) -> int:
+    with open_reader(settings.pumpwatch.database) as reader:
+        mint = full_mint(reader, arguments.mint)
+        row, spells, quotes = reader.token(mint), reader.spells(mint, limit=_SHOWN_SPELLS), reader.quotes()
+    assert row is not None
+    if arguments.json:
+        output.print_json({**msgspec.to_builtins(row), "spells": spells})
+        return 0
+    quote = output.quote_name(row.quote_mint)
+    record = completeness(row)
+    output.print_fields(
+        [
+            *(("symbol", row.symbol), ("name", row.name), ("mint", row.mint), ("status", row.status)),
+            *(("creator", row.creator), ("developer", row.developer), ("created (UTC)", output.moment(row.created_at))),
+            ("completeness", record),
+            ("proven to slot", row.proven_to_slot),
+            ("trades", f"{row.trades} ({row.buys} buys, {row.sells} sells); {row.completeness}"),
+            ("volume", f"{output.amount(row.volume, decimals_of(row.quote_mint, quotes))} {quote}; {row.completeness}"),
+            ("price", f"{output.number(row.price)} {quote}; {row.completeness}"),
+            ("market cap", f"{output.number(row.market_cap)} {quote}; {row.completeness}"),
+            ("last trade (UTC)", output.moment(row.last_trade_at)),
+            *(("watched", _spell_text(spell)) for spell in spells),
+        ]
+    )
+    return 0
+
+
+def _spell_text(spell: SpellRow) -> str:
+    since = f"{output.moment(spell.started_at_us / 1e6)} ({spell.reason})"
+    if spell.ended_at_us is None:
+        return f"since {since}"
+    return f"from {since} to {output.moment(spell.ended_at_us / 1e6)} ({spell.end_reason})"
+
+
+def show_trades(settings: Settings, arguments: argparse.Namespace) -> int:
+    chosen = Chosen(arguments.side, arguments.confirmed, arguments.oldest)
+    with open_reader(settings.pumpwatch.database) as reader:
+        mint = full_mint(reader, arguments.mint) if arguments.mint is not None else None
+        if mint is None:
+            rows = reader.trades(limit=arguments.limit, chosen=chosen)
+        else:
+            rows = reader.trades_of(mint, limit=arguments.limit, chosen=chosen)
+        quotes = reader.quotes()
+        board = {found: reader.token(found) for found in dict.fromkeys(row.mint for row in rows)}
+    if arguments.json:
+        states = {found: {"completeness": row.completeness, "reason": row.reason} for found, row in board.items() if row}
+        output.print_json({"trades": rows, "completeness": states})
+        return 0
+    if mint is None:
+        output.print_table(_OF_ALL_TOKENS, [(*_trade_cells(row, quotes), row.symbol, row.mint, _mark(row)) for row in rows])
+    else:
+        output.print_table(_OF_ONE_TOKEN, [(*_trade_cells(row, quotes), row.wallet, _mark(row)) for row in rows])
+    if any(not row.confirmed for row in rows):
+        print("p = provisional: reported by PumpPortal, not yet seen on the chain")
+    for record in dict.fromkeys(completeness(row) for row in board.values() if row):
+        print(f"record {record}")
+    return 0
+
+
+def _trade_cells(row: TradeRow, quotes: Mapping[str, int | None]) -> tuple[object, ...]:
+    moment = row.block_time if row.block_time is not None else row.received_at_us // 1_000_000
+    tokens = output.amount(row.token_amount, output.TOKEN_DECIMALS)
+    quote = output.amount(row.quote_amount, decimals_of(row.quote_mint, quotes))
+    return output.short_moment(moment), row.side, tokens, quote, output.quote_name(row.quote_mint)
+
+
+def _mark(row: TradeRow) -> str:
+    return "" if row.confirmed else "p"
+
+
+def completeness(row: TokenRow) -> str:
+    """``unproven: <why>``."""
+    return f"{row.completeness}: {visible(row.reason)}" if row.reason else row.completeness
+
+
+def decimals_of(quote_mint: str | None, quotes: Mapping[str, int | None]) -> int | None:
+    """Decimals of a quote. While the chain has not told it, amounts are PumpPortal's, which are lamports."""
+    return quotes.get(WRAPPED_SOL, _SOL_DECIMALS) if quote_mint is None else quotes.get(quote_mint)
+
+
+def full_mint(reader: Reader, beginning: str) -> str:
+    """
+    The one mint that begins so.
+
+    Raises:
+        UsageError: Several do.
+        AnswerIsNo: None does.
+
+    """
+    found = reader.mints_beginning_with(beginning, limit=3)
+    if beginning in found:
+        return beginning
+    if len(found) > 1:
+        raise UsageError(f"several mints begin with {visible(beginning)}: {', '.join(found[:2])}, ...: give more of it")
+    if not found:
+        raise AnswerIsNo(f"no token of the record begins with {visible(beginning)}")
+    return found[0]
+
+
+def _limit(argument: str) -> int:
+    value = int(argument)
+    if not 0 < value <= _MOST_ROWS:
+        raise ValueError
+    return value

@@ -1,0 +1,282 @@
+"""
+What the command line reads: short read-only questions to the views, each with a bound.
+
+The views are the interface (``docs/data.md``). The tables below them are used to find the few rows that are shown without looking
+at all of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+import sqlalchemy as sa
+
+from pumpwatch.errors import DatabaseBusy, DatabaseError
+from pumpwatch.events import Usage
+from pumpwatch.storage.database import reading_engine, translated
+
+TokenOrder: TypeAlias = Literal["newest", "oldest", "trades"]
+
+#: The place of a token in a list, without a sort of the whole table where the key allows it.
+_TOKEN_ORDERS: Final = {"newest": "place.id DESC", "oldest": "place.id", "trades": "place.trades DESC, place.id DESC"}
+
+
+class TokenRow(msgspec.Struct, frozen=True):
+    """A row of ``token_board``, and why the token is watched now (None: it is not)."""
+
+    mint: str
+    symbol: str | None
+    name: str | None
+    creator: str | None
+    developer: str | None
+    created_at: int | None
+    status: str
+    trades: int
+    buys: int
+    sells: int
+    volume: int | None
+    quote_mint: str | None
+    price: float | None
+    market_cap: float | None
+    last_trade_at: int | None
+    completeness: str
+    complete_from: int | None
+    complete_until: int | None
+    proven_to_slot: int | None
+    holes: int | None
+    reason: str | None
+    watched: str | None
+
+
+class TradeRow(msgspec.Struct, frozen=True):
+    """A row of ``trade_log``; *chain_key* in hexadecimal digits."""
+
+    signature: str
+    event_index: int | None
+    slot: int | None
+    block_time: int | None
+    received_at_us: int
+    mint: str
+    symbol: str | None
+    wallet: str
+    side: str
+    venue: str
+    token_amount: int
+    quote_amount: int | None
+    trader_quote_amount: int | None
+    quote_mint: str | None
+    protocol_fee: int | None
+    creator_fee: int | None
+    lp_fee: int | None
+    virtual_token_reserves: int | None
+    virtual_quote_reserves: int | None
+    real_token_reserves: int | None
+    real_quote_reserves: int | None
+    price: float | None
+    price_usd: float | None
+    price_impact: float | None
+    sources: str
+    confirmed: int
+    chain_key: str | None
+
+
+class SpellRow(msgspec.Struct, frozen=True):
+    """A stretch in which a token or wallet was watched; *ended_at_us* None: it still is."""
+
+    kind: str
+    address: str
+    reason: str
+    started_at_us: int
+    ended_at_us: int | None
+    end_reason: str | None
+    symbol: str | None
+
+
+class Chosen(msgspec.Struct, frozen=True):
+    """Which trades, and from which end."""
+
+    side: Literal["buy", "sell"] | None = None
+    confirmed_only: bool = False
+    oldest_first: bool = False
+
+    @property
+    def condition(self) -> str:
+        """For ``trade_log AS log``, with the parameter ``:side``."""
+        side = " AND log.side = :side" if self.side is not None else ""
+        return side + (" AND log.confirmed = 1" if self.confirmed_only else "")
+
+
+EVERY_TRADE: Final = Chosen()
+
+_TOKEN_COLUMNS: Final = ", ".join(f"board.{name}" for name in TokenRow.__struct_fields__[:-1])
+_TRADE_COLUMNS: Final = ", ".join(
+    "lower(hex(log.chain_key))" if name == "chain_key" else f"log.{name}" for name in TradeRow.__struct_fields__
+)
+_SPELL_COLUMNS: Final = (
+    "spells.kind, spells.address, spells.reason, started_at_us, ended_at_us, end_reason, tokens.symbol "
+    "FROM spells LEFT JOIN tokens ON spells.kind = 'token' AND tokens.mint = spells.address"
+)
+_IS_WATCHED: Final = "spells.kind = 'token' AND spells.address = place.mint AND spells.ended_at_us IS NULL"
+
+
+class Reader:
+    """
+    Reads one database; one statement is one transaction. Use :func:`open_reader`.
+
+    Every method raises DatabaseError if the file is damaged, or cannot be read now.
+    """
+
+    def __init__(self, engine: sa.Engine, path: Path) -> None:
+        self._engine = engine
+        self._path = path
+
+    def origin(self) -> str:
+        """``mainnet``, ``simulator`` or ``replay``."""
+        rows = self._rows("SELECT value FROM meta WHERE key = 'origin'")
+        return str(rows[0][0]) if rows else "unknown"
+
+    def tokens(
+        self, *, limit: int, order: TokenOrder = "newest", status: str | None = None, watched_only: bool = False
+    ) -> list[TokenRow]:
+        """At most *limit* tokens, by number of trades or by first appearance (those of one batch in any order)."""
+        join = "JOIN" if watched_only else "LEFT JOIN"
+        where = "WHERE board.status = :status" if status is not None else ""
+        rows = self._rows(
+            # CROSS JOIN keeps the order of the loops: down the tokens in their order, and no further than the limit.
+            f"SELECT {_TOKEN_COLUMNS}, spells.reason FROM tokens AS place {join} spells ON {_IS_WATCHED} "
+            f"CROSS JOIN token_board AS board ON board.mint = place.mint {where} ORDER BY {_TOKEN_ORDERS[order]} LIMIT :limit",
+            status=status,
+            limit=limit,
+        )
+        return [TokenRow(*row) for row in rows]
+
+    def token(self, mint: str) -> TokenRow | None:
+        """The token with exactly this mint."""
+        rows = self._rows(
+            f"SELECT {_TOKEN_COLUMNS}, spells.reason FROM tokens AS place LEFT JOIN spells ON {_IS_WATCHED} "
+            "JOIN token_board AS board ON board.mint = place.mint WHERE place.mint = :mint",
+            mint=mint,
+        )
+        return TokenRow(*rows[0]) if rows else None
+
+    def mints_beginning_with(self, start: str, *, limit: int) -> list[str]:
+        """At most *limit* known mints that begin with *start*."""
+        rows = self._rows(
+            "SELECT mint FROM tokens WHERE mint >= :start AND mint < :beyond ORDER BY mint LIMIT :limit",
+            start=start,
+            beyond=f"{start}\x7f",
+            limit=limit,
+        )
+        return [mint for (mint,) in rows]
+
+    def trades_of(self, mint: str, *, limit: int, chosen: Chosen = EVERY_TRADE) -> list[TradeRow]:
+        """At most *limit* trades of one token in the chain's order; those without a place in it (provisional) are the newest."""
+        way = "" if chosen.oldest_first else "DESC"
+        placed = f"log.chain_key IS NOT NULL ORDER BY log.chain_key {way}"
+        unplaced = f"log.chain_key IS NULL ORDER BY log.received_at_us {way}"
+        found: list[TradeRow] = []
+        for part in (placed, unplaced) if chosen.oldest_first else (unplaced, placed):
+            rows = self._rows(
+                f"SELECT {_TRADE_COLUMNS} FROM trade_log AS log "
+                f"WHERE log.mint = :mint {chosen.condition} AND {part} LIMIT :limit",
+                mint=mint,
+                side=chosen.side,
+                limit=limit - len(found),
+            )
+            found += [TradeRow(*row) for row in rows]
+        return found
+
+    def trades(self, *, limit: int, chosen: Chosen = EVERY_TRADE) -> list[TradeRow]:
+        """At most *limit* trades of all tokens in the order in which they arrived."""
+        way = "" if chosen.oldest_first else "DESC"
+        kind = "" if chosen.side is None else "AND is_buy = (:side = 'buy')"
+        states = "1, 2" if chosen.confirmed_only else "0, 1, 2"
+        rows = self._rows(
+            # The view has no key for the arrival: the last few signatures are looked up in it.
+            "WITH last AS (SELECT DISTINCT token_id, signature FROM ("
+            f"SELECT token_id, signature FROM trades WHERE state IN ({states}) {kind} ORDER BY id {way} LIMIT :limit)) "
+            f"SELECT {_TRADE_COLUMNS} FROM last CROSS JOIN tokens ON tokens.id = last.token_id "
+            "CROSS JOIN trade_log AS log ON log.mint = tokens.mint AND log.signature = last.signature "
+            f"AND substr(log.signature, -24) = substr(last.signature, -24) WHERE 1 {chosen.condition} "
+            f"ORDER BY log.received_at_us {way}, log.chain_key {way} LIMIT :limit",
+            side=chosen.side,
+            limit=limit,
+        )
+        return [TradeRow(*row) for row in rows]
+
+    def open_spells(self) -> list[SpellRow]:
+        """What is watched, in the order in which it was begun."""
+        rows = self._rows(f"SELECT {_SPELL_COLUMNS} WHERE ended_at_us IS NULL ORDER BY started_at_us, spells.id")
+        return [SpellRow(*row) for row in rows]
+
+    def spells(self, address: str, *, limit: int) -> list[SpellRow]:
+        """The last *limit* spells of one token or wallet, the newest first."""
+        rows = self._rows(
+            f"SELECT {_SPELL_COLUMNS} WHERE spells.kind IN ('token', 'wallet') AND spells.address = :address "
+            "ORDER BY started_at_us DESC LIMIT :limit",
+            address=address,
+            limit=limit,
+        )
+        return [SpellRow(*row) for row in rows]
+
+    def completeness(self) -> dict[str, int]:
+        """How many of the watched tokens have which completeness."""
+        rows = self._rows(
+            f"SELECT board.completeness, count(*) FROM tokens AS place JOIN spells ON {_IS_WATCHED} "
+            "JOIN token_board AS board ON board.mint = place.mint GROUP BY board.completeness"
+        )
+        return {str(completeness): int(count) for completeness, count in rows}
+
+    def quotes(self) -> dict[str, int | None]:
+        """Mint -> decimals of what tokens trade against; None: not known."""
+        return dict(self._rows("SELECT mint, decimals FROM quotes"))
+
+    def usage(self) -> list[Usage]:
+        """What the providers delivered in the last 31 days."""
+        rows = self._rows(
+            "SELECT provider, day, messages, paid_messages, received_bytes, connections FROM usage "
+            "WHERE day >= date('now', '-31 days') ORDER BY day, provider"
+        )
+        return [
+            Usage(provider=provider, day=day, messages=m, paid_messages=paid, received_bytes=size, connections=c)
+            for provider, day, m, paid, size, c in rows
+        ]
+
+    def _rows(self, statement: str, **parameters: object) -> list[Any]:
+        with _readable(self._path), self._engine.connect() as connection:
+            return list(connection.execute(sa.text(statement), parameters))
+
+
+@contextlib.contextmanager
+def open_reader(path: Path) -> Iterator[Reader]:
+    """
+    Open the database at *path* for reading.
+
+    Raises:
+        DatabaseError: Missing, damaged, of a newer schema, of another program, or not to be read now.
+
+    """
+    with _readable(path):
+        engine = reading_engine(path)
+    try:
+        with _readable(path), engine.connect() as connection:
+            if connection.exec_driver_sql("PRAGMA user_version").scalar_one() == 0:
+                raise DatabaseError(
+                    f"{path} holds no record of pumpwatch: start `python -m pumpwatch` first, or name another file"
+                )
+        yield Reader(engine, path)
+    finally:
+        engine.dispose()
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        with translated(path):
+            yield
+    except DatabaseBusy as error:
+        raise DatabaseError(f"{path} cannot be read now: {error}") from error

@@ -1,0 +1,388 @@
+"""Promises of what the command line shows: the record as it is, exactly, with its completeness, in 80 columns, never obeyed."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_samples import Record, Run
+
+from pumpwatch.cli import output
+from pumpwatch.cli.main import main
+from pumpwatch.cli.output import AnswerIsNo
+from pumpwatch.errors import DatabaseError, UsageError
+from pumpwatch.status import FeedStatus, Status, StatusFile, path_of
+from pumpwatch.storage.queries import Chosen, open_reader
+
+SOL, USDCAT, HOSTILE, QUOTELESS, EMPTY = range(5)
+
+
+def cells(line: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in line)
+
+
+def write_status(record: Any, **changes: Any) -> None:
+    now = time.time()
+    feeds = {
+        "pumpportal": FeedStatus(state="connected", since=now - 7260, last_data_at=now - 3, messages=123_456, trades=77),
+        "helius": FeedStatus(state="connected", since=now - 30),
+    }
+    values: dict[str, Any] = {
+        "pid": 4321,
+        "started_at": now - 7300,
+        "written_at": now - 1,
+        "version": "0.1.0",
+        "state": "running",
+    }
+    values |= {"feeds": feeds, "queue_depth": 5, "last_commit_at": now - 2, "trades": 3000, "watched": 3}
+    assert StatusFile(path_of(record.database)).write(Status(**{**values, **changes}))
+
+
+# status
+
+
+def test_status_of_a_healthy_worker_says_all_and_ends_with_0(run: Run, record: Record) -> None:
+    write_status(record)
+
+    outcome = run("status")
+
+    assert outcome.status == 0
+    assert outcome.lines()[0] == "healthy"
+    assert "pid 4321, running; started 2 h ago" in outcome.out
+    assert "pumpportal connected  2 h      3 s          123456        77" in outcome.out
+    assert "helius     connected  30 s     -                 0         0" in outcome.out
+    assert "queue 5, spilled 0, last commit 2 s ago" in outcome.out
+    assert "trades 3000, watched 3, open gaps 0" in outcome.out
+    assert "(simulator data); watched tokens by completeness: 2 unproven" in outcome.out
+    assert "PumpPortal: free" in outcome.out
+    assert outcome.err == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"written_at": time.time() - 3600}, "the worker (pid 4321) is gone or hangs"),
+        (
+            {"feeds": {"helius": FeedStatus(state="refused", since=1.0, reason="the key\x1b[0m is wrong")}},
+            "helius is refused: the key",
+        ),
+        ({"spilled": 9}, "9 messages wait"),
+    ],
+)
+def test_status_of_an_unhealthy_worker_says_why_and_ends_with_1(
+    run: Run, record: Record, changes: dict[str, Any], said: str
+) -> None:
+    write_status(record, **changes)
+
+    outcome = run("status")
+
+    assert outcome.status == 1
+    assert said in outcome.lines()[0]
+    assert "\x1b" not in outcome.out
+    assert run("status", "--json").json()["healthy"] is False
+
+
+def test_status_without_a_worker_ends_with_1(run: Run) -> None:
+    outcome = run("status")
+
+    assert outcome.status == 1
+    assert outcome.lines()[0] == "NOT healthy: no worker has run here yet"
+
+
+def test_status_with_a_damaged_status_file_is_an_answer_and_no_crash(run: Run, record: Record) -> None:
+    path_of(record.database).write_bytes(b"{")
+
+    outcome = run("status")
+
+    assert outcome.status == 1
+    assert "is not a status file of this version" in outcome.out
+
+
+def test_status_as_json_is_the_file_with_the_verdict(run: Run, record: Record) -> None:
+    write_status(record)
+
+    document = run("status", "--json").json()
+
+    assert document["healthy"] is True
+    assert document["problems"] == []
+    assert document["completeness"] == {"unproven": 2}
+    assert document["worker"]["feeds"]["pumpportal"]["messages"] == 123_456
+    assert document["worker"]["feeds"]["helius"]["last_data_at"] is None
+    assert len(document["cost"]) == 2
+
+
+@pytest.mark.parametrize(
+    "command", [["status"], ["tokens"], ["token", "X"], ["trades"], ["watch", "list"], ["watch", "add", "X"]]
+)
+def test_without_a_database_every_command_ends_with_4_and_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    for name in [name for name in os.environ if name.startswith("PUMPWATCH_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+    assert main(command) == 4
+
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert len(captured.err.splitlines()) == 1
+    assert "start `python -m pumpwatch` first" in captured.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"this is no database" * 100, b""])
+def test_a_file_that_is_no_record_is_refused_with_4(run: Run, record: Record, content: bytes) -> None:
+    record.database.write_bytes(content)
+
+    with pytest.raises(DatabaseError):
+        run("tokens")
+
+
+def test_a_database_of_another_program_is_refused(run: Run, record: Record) -> None:
+    record.database.unlink()
+    with sqlite3.connect(record.database) as connection:
+        connection.execute("CREATE TABLE a (b)")
+    connection.close()
+
+    with pytest.raises(DatabaseError, match="no record of pumpwatch"):
+        run("trades")
+
+
+# tokens and token
+
+
+def test_tokens_lists_every_token_with_its_completeness_newest_first(run: Run, record: Record) -> None:
+    outcome = run("tokens")
+
+    assert [line.split()[0] for line in outcome.lines()][:1] == ["SYMBOL"]
+    rows = outcome.lines()[1:6]
+    assert all("unproven" in row for row in rows)
+    assert rows[0].startswith(f"-         {record.mints[QUOTELESS][:8]}… curve           3         - ?")
+    assert rows[-1].startswith(f"CAT       {record.mints[SOL][:8]}… curve        3002")
+    assert outcome.lines()[6] == "unproven: this version records, it does not judge yet"
+
+
+def test_tokens_can_be_chosen_and_ordered(run: Run, record: Record) -> None:
+    mints = record.mints
+
+    def listed(*options: str) -> list[str]:
+        return [token["mint"] for token in run("tokens", "--json", *options).json()["tokens"]]
+
+    assert listed("--watched") == [mints[HOSTILE], mints[SOL]]
+    assert listed("--status", "graduated") == [mints[USDCAT]]
+    assert listed("--order", "trades", "--limit", "2") == [mints[SOL], mints[QUOTELESS]]
+    assert listed("--order", "oldest", "--limit", "1") == [mints[SOL]]
+    assert len(listed()) == 5
+
+
+def test_token_shows_each_number_with_its_completeness(run: Run, record: Record) -> None:
+    outcome = run("token", record.mints[SOL])
+
+    fields = dict(line.split("  ", 1) for line in outcome.lines())
+    fields = {name.strip(): value.strip() for name, value in fields.items()}
+    assert fields["mint"] == record.mints[SOL]
+    assert fields["completeness"] == "unproven: this version records, it does not judge yet"
+    for name in ("trades", "volume", "price", "market cap"):
+        assert fields[name].endswith("; unproven")
+    assert fields["trades"].startswith("3002 (")
+    assert fields["volume"] == "455.370367 SOL; unproven"
+    assert fields["proven to slot"] == "-"
+    assert fields["watched"] == "since 2026-09-21 14:13:20 (admitted)"
+
+
+def test_a_volume_is_the_exact_sum_of_its_trades(run: Run, record: Record) -> None:
+    token = run("token", record.mints[SOL], "--json").json()
+
+    assert token["volume"] == 3000 * 123_456_789 + 84_999_999_999 + 1
+
+
+def test_a_token_of_another_quote_is_counted_in_that_quote(run: Run, record: Record) -> None:
+    assert "2.5 USDC" in run("token", record.mints[USDCAT]).out
+
+
+def test_unknown_is_a_dash_and_never_zero(run: Run, record: Record) -> None:
+    out = run("token", record.mints[QUOTELESS]).out
+
+    assert "\nvolume            - ?; unproven" in out
+    assert "\nprice             - ?; unproven" in out
+    token = run("token", record.mints[QUOTELESS], "--json").json()
+    assert token["volume"] is None
+    assert token["price"] is None
+    assert token["symbol"] is None
+
+
+def test_the_beginning_of_a_mint_is_enough_when_it_is_the_only_one(run: Run, record: Record) -> None:
+    beginning = record.mints[SOL][:8]
+
+    assert run("token", beginning, "--json").json()["mint"] == record.mints[SOL]
+    assert run("trades", beginning, "--json", "--limit", "1").json()["trades"][0]["mint"] == record.mints[SOL]
+    with pytest.raises(UsageError, match="several mints begin"):
+        run("token", "")
+    with pytest.raises(AnswerIsNo, match="no token of the record begins with zzz"):
+        run("token", "zzz' OR 1=1 --")
+
+
+# trades
+
+
+def test_trades_are_the_newest_first_and_provisional_ones_are_marked(run: Run, record: Record) -> None:
+    outcome = run("trades", record.mints[SOL], "--limit", "3")
+
+    provisional, newest, before = outcome.lines()[1:4]
+    assert provisional.endswith(" p")
+    assert " 0.000007 " in provisional
+    assert newest.startswith("09-21 15:36:40 buy   999999999.123456  84.999999999 SOL")
+    assert not newest.endswith(" p")
+    assert before.startswith("09-21 15:03:19 buy           1.002999   0.123456789 SOL")
+    assert outcome.lines()[4].startswith("p = provisional")
+    assert outcome.lines()[5] == "record unproven: this version records, it does not judge yet"
+
+
+def test_trades_of_a_token_come_in_the_chains_order(run: Run, record: Record) -> None:
+    def slots(*options: str) -> list[int | None]:
+        found = run("trades", record.mints[SOL], "--json", "--limit", "5000", *options).json()["trades"]
+        return [trade["slot"] for trade in found]
+
+    oldest_first = slots("--oldest")
+    assert len(oldest_first) == 3002
+    assert oldest_first == [*range(10, 3010), 5010, None]
+    assert slots() == oldest_first[::-1]
+    assert slots("--confirmed") == oldest_first[-2::-1]
+
+
+def test_trades_can_be_chosen_by_side(run: Run, record: Record) -> None:
+    for mint in ([], [record.mints[SOL]]):
+        sells = run("trades", *mint, "--side", "sell", "--json", "--limit", "100").json()["trades"]
+        assert len(sells) == 100
+        assert {trade["side"] for trade in sells} == {"sell"}
+
+
+def test_trades_of_all_tokens_come_in_the_order_of_arrival(run: Run, record: Record) -> None:
+    newest = run("trades", "--json", "--limit", "6").json()
+    assert [record.mints.index(trade["mint"]) for trade in newest["trades"]] == [
+        SOL,
+        QUOTELESS,
+        QUOTELESS,
+        QUOTELESS,
+        HOSTILE,
+        USDCAT,
+    ]
+    assert set(newest["completeness"]) == {record.mints[index] for index in (SOL, QUOTELESS, HOSTILE, USDCAT)}
+    assert newest["completeness"][record.mints[SOL]]["completeness"] == "unproven"
+
+    oldest = run("trades", "--json", "--oldest", "--limit", "2").json()["trades"]
+    assert [trade["slot"] for trade in oldest] == [10, 11]
+    confirmed = run("trades", "--json", "--confirmed", "--limit", "1").json()["trades"]
+    assert [record.mints.index(trade["mint"]) for trade in confirmed] == [HOSTILE]
+
+
+def test_a_trade_as_json_has_every_column_of_the_view(run: Run, record: Record) -> None:
+    with sqlite3.connect(record.database) as connection:
+        columns = {row[1] for row in connection.execute("PRAGMA table_info(trade_log)")}
+        board = {row[1] for row in connection.execute("PRAGMA table_info(token_board)")}
+    connection.close()
+
+    trade = run("trades", record.mints[SOL], "--json", "--confirmed", "--limit", "1").json()["trades"][0]
+    assert set(trade) == columns
+    assert trade["chain_key"].startswith("00")
+    assert set(run("tokens", "--json").json()["tokens"][0]) == board | {"watched"}
+
+
+def test_several_trades_of_one_transaction_are_each_listed_once(record: Record) -> None:
+    with open_reader(record.database) as reader:
+        rows = reader.trades(limit=10_000)
+        assert len(rows) == sum(record.trades.values())
+        assert len({(row.signature, row.event_index) for row in rows}) == len(rows)
+        assert len(reader.trades(limit=7, chosen=Chosen(oldest_first=True))) == 7
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "x", "1e3", "1000000"])
+def test_a_senseless_limit_is_wrong_usage(run: Run, limit: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run("trades", "--limit", limit)
+    assert ended.value.code == 2
+
+
+# Hostile text and width
+
+
+@pytest.mark.parametrize("line", [["tokens"], ["trades"], ["watch", "list"], ["status"]])
+def test_every_table_fits_80_columns_and_no_text_of_the_chain_acts(run: Run, record: Record, line: list[str]) -> None:
+    write_status(record)
+
+    out = run(*line).out
+
+    assert max(cells(shown) for shown in out.splitlines() if not shown.startswith("Helius")) <= 80
+    assert not [letter for letter in out if unicodedata.category(letter) in ("Cc", "Cf") and letter != "\n"]
+
+
+def test_a_token_with_a_hostile_name_is_shown_on_its_lines(run: Run, record: Record) -> None:
+    out = run("token", record.mints[HOSTILE]).out
+
+    assert max(cells(line) for line in out.splitlines()) <= 80
+    assert "\x1b" not in out
+    assert "\u202e" not in out
+    assert len([line for line in out.splitlines() if line.startswith("name")]) == 1
+
+
+@pytest.mark.parametrize("line", [["tokens"], ["trades", "--limit", "6"], ["status"], ["watch", "list"]])
+def test_json_is_one_ascii_document_and_nothing_else(run: Run, record: Record, line: list[str]) -> None:
+    outcome = run(*line, "--json")
+
+    assert outcome.json() is not None
+    assert outcome.out.isascii()
+    assert outcome.err == ""
+
+
+def test_a_reader_changes_nothing_in_the_file(run: Run, record: Record) -> None:
+    before = record.database.read_bytes()
+    for line in (["status"], ["tokens"], ["trades"], ["watch", "list"]):
+        run(*line)
+
+    assert record.database.read_bytes() == before
+
+
+# Amounts and times
+
+
+@pytest.mark.parametrize(
+    ("base_units", "decimals", "shown"),
+    [
+        (None, 9, "-"),
+        (0, 9, "0"),
+        (1, 9, "0.000000001"),
+        (1_000_000_000, 9, "1"),
+        (1_500_000_000, 9, "1.5"),
+        (-1_500_000, 6, "-1.5"),
+        (2**63 - 1, 9, "9223372036.854775807"),
+        (9_007_199_254_740_993, 6, "9007199254.740993"),
+        (12, 0, "12"),
+        (12, None, "12 units"),
+    ],
+)
+def test_an_amount_is_written_exactly_from_its_integer(base_units: int | None, decimals: int | None, shown: str) -> None:
+    assert output.amount(base_units, decimals) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(None, "-"), (-5, "0 s"), (59.9, "59 s"), (60, "1 min"), (7300, "2 h"), (200_000, "2 d")]
+)
+def test_an_age_is_written_in_its_largest_unit(seconds: float | None, shown: str) -> None:
+    assert output.ago(seconds) == shown
+
+
+def test_a_time_of_the_chain_beyond_any_calendar_is_no_crash() -> None:
+    assert output.moment(2**62) == "9999-12-31 23:59:59"
+    assert output.moment(-(2**62)) == "1970-01-01 00:00:00"
+    assert output.moment(None) == "-"
+
+
+def test_no_number_is_cut_to_fit(capsys: pytest.CaptureFixture[str]) -> None:
+    output.print_table([output.Column("N", 3, is_number=True), output.Column("T", 3)], [[123456789, "abcdef"], [None, None]])
+
+    assert capsys.readouterr().out.splitlines() == ["  N T", "123456789 ab…", "  - -"]
