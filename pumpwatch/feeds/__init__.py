@@ -1,0 +1,1 @@
+"""The live feeds: PumpPortal, and any Solana RPC endpoint."""

@@ -1,0 +1,312 @@
+"""
+The chain's own feed: Helius, or any Solana RPC endpoint in its place.
+
+Slots are the heartbeat: they flow whatever is watched, so silence is counted on them. Each watched address has its own
+``logsSubscribe``, or all share a ``transactionSubscribe`` where the plan has it. Source: facts/solana_rpc.md sections 2 to 4.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, Literal
+
+import msgspec
+from loguru import logger
+
+from pumpwatch.config import HeliusSettings
+from pumpwatch.decode.addresses import PUMP, PUMP_AMM, QUOTE_DECIMALS, bonding_curve, canonical_pool
+from pumpwatch.decode.solana import Answer, Decoded, Notified, SlotSeen, decode_message
+from pumpwatch.events import WRAPPED_SOL, Event, GapOpened, PoolSeen, Trade
+from pumpwatch.feeds.feed import Feed
+from pumpwatch.feeds.grouping import Grouping
+from pumpwatch.feeds.outcome import EXHAUSTED_TEXT, Ending
+from pumpwatch.feeds.pace import Pace
+from pumpwatch.feeds.subscriptions import SLOTS, Request, Subscriptions, Target
+from pumpwatch.feeds.wanted import Wanted
+from pumpwatch.providers import Provider
+from pumpwatch.telemetry import visible
+
+#: Most signatures whose events are remembered, to drop what several subscriptions tell alike.
+_REMEMBERED_SIGNATURES: Final = 2048
+
+#: Most pools whose token is remembered; the oldest go first.
+_MOST_POOLS: Final = 50_000
+
+_PLAN_TEXTS: Final = ("not available", "plan", "upgrade", "not supported", "not allowed")
+_METHOD_NOT_FOUND: Final = -32601
+_OUR_FAULT: Final = (-32600, -32602)
+
+_Meaning = Literal["exhausted", "plan", "give up", "retry"]
+
+
+class HeliusFeed(Feed):
+    """
+    The feed of a Solana RPC WebSocket. See :class:`Feed` for the other arguments.
+
+    Args:
+        settings: Endpoint, commitment and scope.
+        provider: Limits of the endpoint.
+        pools: The PumpSwap pools known so far.
+        decode: Bytes of one message, and the known pools -> what it says.
+
+    """
+
+    source = "helius"
+    key_name = "HELIUS_API_KEY"
+
+    def __init__(
+        self,
+        *,
+        settings: HeliusSettings,
+        provider: Provider,
+        pools: Iterable[PoolSeen] = (),
+        decode: Callable[[bytes, Mapping[str, PoolSeen]], Decoded] = decode_message,
+        **named: Any,
+    ) -> None:
+        super().__init__(endpoint=settings.ws, idle_seconds=named["connection"].helius_idle_seconds, **named)
+        self._commitment = settings.commitment
+        self._scope = settings.scope
+        self._provider = provider
+        self._decode = decode
+        # Guards the pools and the books below, between the sender, the feed's thread and whoever knows pools.
+        self._lock = threading.Lock()
+        self._pools: dict[str, PoolSeen] = {}
+        self.know_pools(pools)
+        self._pace = Pace(provider.calls_per_second_per_method or provider.calls_per_second)
+        self._books = Subscriptions(limit=provider.subscriptions_per_connection, waits=self._waits)
+        self._grouping = Grouping()
+        self._has_transactions = self._ask_memory()
+        self._highest_version = 1
+        self._targets: list[Target] = []
+        self._said_left_out = False
+        self._heard: dict[str, tuple[Event, ...]] = {}
+
+    def _ask_memory(self) -> bool | None:
+        """Whether to use ``transactionSubscribe``; None = ask the server."""
+        if self._provider.transaction_subscribe != "ask":
+            return self._provider.transaction_subscribe == "yes"
+        return self._patience.opens.plan_allows_transactions()
+
+    def know_pools(self, pools: Iterable[PoolSeen]) -> None:
+        """From now on events of these pools are decoded. From any thread."""
+        with self._lock:
+            for pool in pools:
+                self._pools[pool.pool] = pool
+            while len(self._pools) > _MOST_POOLS:
+                del self._pools[next(iter(self._pools))]
+
+    def want(self, wanted: Wanted) -> None:
+        self.know_pools(_derived_pools(wanted))
+        super().want(wanted)
+
+    # Receiving
+
+    def _take(self, message: bytes, now_us: int) -> bool:
+        self._count_received(len(message), False)  # noqa: FBT003 - positional for speed
+        decoded = self._decode(message, self._pools)
+        if isinstance(decoded, SlotSeen):
+            return True
+        if isinstance(decoded, Notified):
+            if decoded.events:
+                self._on_events(decoded, message, now_us)
+        elif isinstance(decoded, Answer):
+            self._on_answer(decoded)
+        else:
+            self.hand_over((decoded,), message, now_us)
+        return False
+
+    def _on_events(self, notified: Notified, message: bytes, now_us: int) -> None:
+        events = notified.events
+        if notified.truncated:
+            events = tuple(self._placed(event, now_us) for event in events)
+        elif self._heard.get(notified.signature) == events:
+            return  # the very same, from another subscription
+        self.hand_over(events, message, now_us)
+        heard = self._heard
+        heard[notified.signature] = events
+        if len(heard) > _REMEMBERED_SIGNATURES:
+            del heard[next(iter(heard))]
+        for event in events:
+            if type(event) is Trade:
+                self._trades += 1
+            elif type(event) is PoolSeen:
+                self.know_pools((event,))
+
+    def _placed(self, event: Event, now_us: int) -> Event:
+        if not isinstance(event, GapOpened):
+            return event
+        return msgspec.structs.replace(event, from_us=now_us, to_us=now_us, feed=self.source)
+
+    # Answers
+
+    def _on_answer(self, answer: Answer) -> None:
+        with self._lock:
+            request = self._books.answered(answer.request_id)
+            if request is None:
+                return  # of an earlier connection, or an error without an id
+            if answer.error_code is None:
+                self._on_granted(request, answer.result)
+                return
+        self._on_refused(request, answer.error_code, answer.error_message or "")
+
+    def _on_granted(self, request: Request, result: object) -> None:
+        if request.subscription is not None:
+            return
+        if not isinstance(result, int) or isinstance(result, bool):
+            self._books.retry(request.target, time.monotonic())
+            return
+        self._books.confirm(request.target, result)
+        if request.target.kind == "transactions" and self._has_transactions is None:
+            self._has_transactions = True
+            self._patience.opens.note_plan(allows_transactions=True)
+
+    def _on_refused(self, request: Request, code: int, text: str) -> None:
+        shown = f"{request.method} ({request.target}): {visible(text, limit=120)} ({code})"
+        meaning = _meaning(code, text)
+        if request.subscription is not None:
+            logger.info("{}: {}", self.name, shown)
+        elif meaning == "exhausted":
+            connection = self._connection
+            if connection is not None:
+                connection.end(Ending(kind="exhausted", reason=visible(text, limit=120), status=code))
+        elif request.target.kind == "transactions" and (meaning != "retry" or self._has_transactions is None):
+            self._on_transactions_refused(request.target, meaning, shown)
+        elif meaning == "retry":
+            with self._lock:
+                wait = self._books.retry(request.target, time.monotonic())
+            logger.warning("{}: refused, asking again in {:.1f} s: {}", self.name, wait, shown)
+        else:
+            with self._lock:
+                self._books.give_up(request.target)
+            logger.error("{}: refused, and given up: {}", self.name, shown)
+
+    def _on_transactions_refused(self, target: Target, meaning: _Meaning, shown: str) -> None:
+        """Go on with logs at once, whatever the reason: nothing is watched meanwhile. Only what the plan says is remembered."""
+        if meaning == "give up" and self._highest_version > 0:
+            # Unknown whether version 1 is accepted here: facts/solana_rpc.md section 2.
+            self._highest_version = 0
+            logger.info("{}: asking with transaction version 0: {}", self.name, shown)
+        else:
+            self._has_transactions = False
+            logger.warning("{}: using logsSubscribe instead: {}", self.name, shown)
+            if meaning == "plan" and self._provider.transaction_subscribe == "ask":
+                self._patience.opens.note_plan(allows_transactions=False)
+        with self._lock:
+            self._books.forget(target)
+        self._sender.wake()
+
+    # Sending
+
+    def _reset_subscriptions(self) -> None:
+        with self._lock:
+            self._books.reset()
+            self._grouping = Grouping()
+            self._targets = []
+        self._heard.clear()
+
+    def _is_settled(self) -> bool:
+        with self._lock:
+            return bool(self._targets) and self._books.is_settled(self._targets)
+
+    def _due(self, now: float) -> Iterator[str]:
+        with self._lock:
+            self._targets = self._wanted_targets(now)
+            late = self._books.overdue(now)
+        for target in late:
+            logger.warning("{}: no answer to {} ({}); asking again", self.name, target.method, target)
+            if target.kind == "transactions" and self._has_transactions is None:
+                self._on_transactions_refused(target, "retry", "no answer")
+        while self._pace.has_one(now):
+            with self._lock:
+                request = next(self._books.due(self._targets, now), None)
+            if request is None:
+                break
+            self._pace.take(now)
+            yield msgspec.json.encode(self._body(request)).decode()
+        self._say_left_out()
+
+    def _say_left_out(self) -> None:
+        left_out = self._books.left_out
+        if left_out and not self._said_left_out:
+            limit = self._provider.subscriptions_per_connection
+            logger.error("{}: {} allows {} subscriptions: {} are not made", self.name, self._provider.name, limit, left_out)
+        self._said_left_out = left_out > 0
+        self._note = f"{left_out} subscriptions are beyond the provider's limit" if left_out else self._budget_note()
+
+    def _budget_note(self) -> str:
+        return "" if self._paid_allowed() else "the budget is spent: only slots are watched"
+
+    def _wanted_targets(self, now: float) -> list[Target]:
+        """The subscriptions to hold, most important first."""
+        if not self._paid_allowed():
+            return [SLOTS]
+        addresses = [PUMP, PUMP_AMM] if self._scope == "all" else _addresses(self._wanted)
+        if self._has_transactions is False:
+            return [SLOTS, *(Target("logs", frozenset((address,))) for address in addresses)]
+        return [SLOTS, *self._grouping.targets(frozenset(addresses), now, self._books.is_confirmed)]
+
+    def _body(self, request: Request) -> dict[str, object]:
+        body: dict[str, object] = {"jsonrpc": "2.0", "id": request.request_id, "method": request.method}
+        if request.subscription is not None:
+            body["params"] = [request.subscription]
+        elif request.target.kind == "logs":
+            body["params"] = [{"mentions": list(request.target.addresses)}, {"commitment": self._commitment}]
+        elif request.target.kind == "transactions":
+            body["params"] = [
+                {"accountInclude": sorted(request.target.addresses), "vote": False, "failed": False},
+                {
+                    "commitment": self._commitment,
+                    "encoding": "base64",
+                    "transactionDetails": "full",
+                    "showRewards": False,
+                    "maxSupportedTransactionVersion": self._highest_version,
+                },
+            ]
+        return body
+
+
+def _meaning(code: int, text: str) -> _Meaning:
+    """What a refusal means: matched by its text first, as the codes differ between servers."""
+    lower = text.lower()
+    if EXHAUSTED_TEXT in lower:
+        return "exhausted"
+    if code == _METHOD_NOT_FOUND or any(part in lower for part in _PLAN_TEXTS):
+        return "plan"
+    return "give up" if code in _OUR_FAULT else "retry"
+
+
+def _addresses(wanted: Wanted) -> list[str]:
+    """Bonding curves, canonical pools and wallets: what a person asked for comes first, as a limit cuts off the end."""
+    pinned = sorted(wanted.mints & wanted.pinned)
+    others = sorted(wanted.mints - wanted.pinned)
+    addresses: list[str] = []
+    for mint in pinned:
+        addresses += _addresses_of(mint, wanted)
+    addresses += sorted(wanted.wallets)
+    for mint in others:
+        addresses += _addresses_of(mint, wanted)
+    return list(dict.fromkeys(addresses))
+
+
+def _addresses_of(mint: str, wanted: Wanted) -> list[str]:
+    try:
+        curve = bonding_curve(mint)
+        if mint not in wanted.completed:
+            return [curve]
+        return [curve, canonical_pool(mint, wanted.quote_mints.get(mint, WRAPPED_SOL))]
+    except ValueError:
+        logger.error("{} is no address: it cannot be watched", visible(mint))
+        return []
+
+
+def _derived_pools(wanted: Wanted) -> Iterator[PoolSeen]:
+    """The pools of the watched tokens, before any event names them."""
+    for mint in wanted.completed & wanted.mints:
+        quote_mint = wanted.quote_mints.get(mint, WRAPPED_SOL)
+        try:
+            pool = canonical_pool(mint, quote_mint)
+        except ValueError:
+            continue  # said where it would be subscribed to
+        yield PoolSeen(pool=pool, mint=mint, quote_mint=quote_mint, quote_decimals=QUOTE_DECIMALS.get(quote_mint, 9))
