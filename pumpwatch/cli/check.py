@@ -24,7 +24,7 @@ from pumpwatch.config import Settings, load
 from pumpwatch.config_file import SECRET_NAMES
 from pumpwatch.errors import DatabaseBusy, DatabaseError, SettingsError
 from pumpwatch.events import Usage
-from pumpwatch.providers import provider_of
+from pumpwatch.providers import Provider, provider_of
 from pumpwatch.storage.glance import glance_at
 from pumpwatch.storage.lock import WriterLock, beside
 from pumpwatch.telemetry import redact, set_up_logging, visible
@@ -71,12 +71,14 @@ def _look(config: Path | None, environ: Mapping[str, str], directory: Path, live
     from pumpwatch.cli.check_endpoints import endpoint_findings  # after the settings: these libraries load slowly
 
     yield from endpoint_findings(settings)
-    for line in _costs(settings, usage):
+    budget = _budget(settings, usage)
+    for line in _costs(settings, budget):
         yield Finding("cost", "ok", line)
     if live_seconds is not None:
         from pumpwatch.cli.check_live import live_findings
 
-        yield from live_findings(settings, live_seconds)
+
+        yield from live_findings(settings, live_seconds, budget)
 
 
 def _versions() -> Finding:
@@ -183,16 +185,21 @@ def clock_finding(now: float) -> Finding:
     return Finding("clock", "ok", f"{shown} UTC")
 
 
-def _costs(settings: Settings, usage: list[Usage]) -> list[str]:
-    helius = provider_of(settings.helius.ws.host, is_loopback=settings.helius.ws.is_loopback)
-    budget = Budget(
+def _budget(settings: Settings, usage: list[Usage]) -> Budget:
+    return Budget(
         pumpportal_sol_per_day=settings.budget.pumpportal_sol_per_day,
         helius_credits_per_month=settings.budget.helius_credits_per_month,
-        metered=helius.metered and settings.helius.enabled,
+        metered=_chain(settings).metered and settings.helius.enabled,
         start=usage,
     )
+
+
+def _chain(settings: Settings) -> Provider:
+    return provider_of(settings.helius.ws.host, is_loopback=settings.helius.ws.is_loopback)
+
+
+def _costs(settings: Settings, budget: Budget) -> list[str]:
     now = time.time()
-    affordable = budget.watchable(now)
-    most = [limit for limit in (settings.watch.max_tokens, helius.watchable_tokens, affordable) if limit is not None]
+    limits = (settings.watch.max_tokens, _chain(settings).watchable_tokens, budget.watchable(now))
     paid_trades = settings.pumpportal.enabled and settings.pumpportal.has_key and settings.pumpportal.trades != "no"
-    return budget.projection(now, tokens=min(most), paid_trades=paid_trades)
+    return budget.projection(now, tokens=min(limit for limit in limits if limit is not None), paid_trades=paid_trades)
