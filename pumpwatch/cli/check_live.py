@@ -71,6 +71,7 @@ class _Heard:
         self.signatures: set[str] = set()
         self.trades: Counter[str] = Counter()
         self.unknown: Counter[str] = Counter()
+        self.passed_over: Counter[str] = Counter()
 
     def solana(self, raw: bytes, pools: Mapping[str, PoolSeen]) -> Decoded:
         decoded = solana.decode_message(raw, pools)
@@ -107,8 +108,15 @@ class _Heard:
         for event in events:
             if isinstance(event, Trade):
                 self.trades[event.mint] += 1
-            elif isinstance(event, Rejected | Counted):
+            elif isinstance(event, Rejected):
                 self.unknown[event.kind] += 1
+            elif isinstance(event, Counted):
+                self.passed_over[event.kind] += 1
+
+    def told(self) -> str:
+        """What became of the messages, in a sentence without an end."""
+        text = f"{self.received_bytes / 1000:,.1f} kB, decoded {self.trades.total()} trades, not understood: {_listing(self.unknown)}"
+        return text + (f" (passed over on purpose: {_listing(self.passed_over)})" if self.passed_over else "")
 
 
 def live_findings(settings: Settings, seconds: float, budget: Budget) -> Iterator[Finding]:
@@ -276,13 +284,13 @@ def _stop(feeds: list[Feed]) -> None:
             feed.join(deadline.left())
 
 
+def _listing(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in counts.most_common()) or "nothing"
+
+
 def _received(heard: _Heard, stored: int) -> Finding:
-    unknown = ", ".join(f"{count} {kind}" for kind, count in heard.unknown.most_common())
-    text = (
-        f"received {len(heard.signatures)} transactions ({heard.received_bytes / 1000:,.1f} kB), decoded {heard.trades.total()} "
-        f"trades, stored {stored}; not understood: {unknown or 'nothing'}"
-    )
-    return Finding("live", "note" if unknown else "ok", text)
+    text = f"received {len(heard.signatures)} transactions, {heard.told()}; stored {stored} trades, of all feeds"
+    return Finding("live", "note" if heard.unknown else "ok", text)
 
 
 def _compared(listed: set[str], heard: _Heard, slots: tuple[int, int], *, lost: int) -> Finding:
@@ -298,10 +306,6 @@ def _compared(listed: set[str], heard: _Heard, slots: tuple[int, int], *, lost: 
 
 
 def _portal_finding(heard: _Heard, reason: str) -> Finding:
-    unknown = ", ".join(f"{count} {kind}" for kind, count in heard.unknown.most_common())
-    text = (
-        f"PumpPortal: received {heard.messages} messages ({heard.received_bytes / 1000:,.1f} kB), decoded {heard.trades.total()} "
-        f"trades; not understood: {unknown or 'nothing'}"
-    )
     said = "; ".join(heard.refusals[:1]) or reason
-    return Finding("live", "note" if unknown or said else "ok", text + (f"; it says: {said}" if said else ""))
+    text = f"PumpPortal: received {heard.messages} messages, {heard.told()}" + (f"; it says: {said}" if said else "")
+    return Finding("live", "note" if heard.unknown or said else "ok", text)

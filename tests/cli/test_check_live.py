@@ -41,7 +41,7 @@ def test_a_busy_token_is_found_recorded_and_complete(simulator: Simulator, tmp_p
 
     assert recording.text.startswith("recording ")
     assert received.level == "ok"
-    assert " not understood: nothing" in received.text
+    assert ", not understood: nothing" in received.text
     assert compared.level == "ok"
     assert compared.text.endswith(": all were received, 0 missing")
     assert portal.text.startswith("PumpPortal: received ")
