@@ -85,7 +85,7 @@ def show_status(settings: Settings, arguments: argparse.Namespace) -> int:
         start=usage,
     )
     paid = settings.pumpportal.has_key and settings.pumpportal.trades != "no"
-    cost = budget.projection(now, tokens=sum(complete.values()), paid_trades=paid)
+    cost = budget.projection(now, tokens=sum(complete.values()) or None, paid_trades=paid)
     if arguments.json:
         document = {"healthy": not found, "problems": found, "database": str(path), "origin": origin, "completeness": complete}
         output.print_json({**document, "cost": cost, "usage": usage, "worker": status})
@@ -149,23 +149,26 @@ def show_token(settings: Settings, arguments: argparse.Namespace) -> int:
     if arguments.json:
         output.print_json({**msgspec.to_builtins(row), "spells": spells})
         return 0
-    quote = output.quote_name(row.quote_mint)
-    record = completeness(row)
     output.print_fields(
         [
             *(("symbol", row.symbol), ("name", row.name), ("mint", row.mint), ("status", row.status)),
             *(("creator", row.creator), ("developer", row.developer), ("created (UTC)", output.moment(row.created_at))),
-            ("completeness", record),
+            ("completeness", completeness(row)),
             ("proven to slot", row.proven_to_slot),
             ("trades", f"{row.trades} ({row.buys} buys, {row.sells} sells); {row.completeness}"),
-            ("volume", f"{output.amount(row.volume, decimals_of(row.quote_mint, quotes))} {quote}; {row.completeness}"),
-            ("price", f"{output.number(row.price)} {quote}; {row.completeness}"),
-            ("market cap", f"{output.number(row.market_cap)} {quote}; {row.completeness}"),
+            ("volume", _figure(output.amount(row.volume, decimals_of(row.quote_mint, quotes)), row)),
+            ("price", _figure(output.number(row.price), row)),
+            ("market cap", _figure(output.number(row.market_cap), row)),
             ("last trade (UTC)", output.moment(row.last_trade_at)),
             *(("watched", _spell_text(spell)) for spell in spells),
         ]
     )
     return 0
+
+
+def _figure(shown: str, row: TokenRow) -> str:
+    """A number in the token's quote, with its completeness; unknown is only that."""
+    return shown if shown == output.UNKNOWN else f"{shown} {output.quote_name(row.quote_mint)}; {row.completeness}"
 
 
 def _spell_text(spell: SpellRow) -> str:
@@ -184,7 +187,8 @@ def show_trades(settings: Settings, arguments: argparse.Namespace) -> int:
         else:
             rows = reader.trades_of(mint, limit=arguments.limit, chosen=chosen)
         quotes = reader.quotes()
-        board = {found: reader.token(found) for found in dict.fromkeys(row.mint for row in rows)}
+        shown = dict.fromkeys(row.mint for row in rows) if mint is None else (mint,)
+        board = {found: reader.token(found) for found in shown}
     if arguments.json:
         states = {found: {"completeness": row.completeness, "reason": row.reason} for found, row in board.items() if row}
         output.print_json({"trades": rows, "completeness": states})

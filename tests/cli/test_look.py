@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_samples import Record, Run
+from cli_samples import NOW, Maker, Record, Run
 
 from pumpwatch.cli import output
 from pumpwatch.cli.main import main
 from pumpwatch.cli.output import AnswerIsNo
 from pumpwatch.errors import DatabaseError, UsageError
+from pumpwatch.events import Delivery
 from pumpwatch.status import FeedStatus, Status, StatusFile, path_of
 from pumpwatch.storage.queries import Chosen, open_reader
+from pumpwatch.storage.store import Store
 
 SOL, USDCAT, HOSTILE, QUOTELESS, EMPTY = range(5)
 
@@ -208,8 +210,8 @@ def test_a_token_of_another_quote_is_counted_in_that_quote(run: Run, record: Rec
 def test_unknown_is_a_dash_and_never_zero(run: Run, record: Record) -> None:
     out = run("token", record.mints[QUOTELESS]).out
 
-    assert "\nvolume            - ?; unproven" in out
-    assert "\nprice             - ?; unproven" in out
+    assert "\nvolume            -\n" in out
+    assert "\nprice             -\n" in out
     token = run("token", record.mints[QUOTELESS], "--json").json()
     assert token["volume"] is None
     assert token["price"] is None
@@ -255,6 +257,11 @@ def test_trades_of_a_token_come_in_the_chains_order(run: Run, record: Record) ->
     assert slots("--confirmed") == oldest_first[-2::-1]
 
 
+def test_a_token_without_trades_is_an_empty_table_with_its_completeness(run: Run, record: Record) -> None:
+    assert run("trades", record.mints[EMPTY]).lines()[1:] == ["record unproven: this version records, it does not judge yet"]
+    assert record.mints[EMPTY] in run("trades", record.mints[EMPTY], "--json").json()["completeness"]
+
+
 def test_trades_can_be_chosen_by_side(run: Run, record: Record) -> None:
     for mint in ([], [record.mints[SOL]]):
         sells = run("trades", *mint, "--side", "sell", "--json", "--limit", "100").json()["trades"]
@@ -294,10 +301,23 @@ def test_a_trade_as_json_has_every_column_of_the_view(run: Run, record: Record) 
 
 
 def test_several_trades_of_one_transaction_are_each_listed_once(record: Record) -> None:
+    make = Maker()
+    signature = make.signature()
+    for number, mint in enumerate((record.mints[SOL], record.mints[SOL], record.mints[USDCAT])):
+        make.trade(
+            mint, record.wallet, 7000, signature=signature, event_index=number, virtual_token_reserves=10**15 - 7000 - number
+        )
+    store = Store.open(record.database, origin="simulator")
+    trades = [event for delivery in make.deliveries for event in delivery.events]
+    store.apply([Delivery(source="helius", received_at_us=(NOW + 9000) * 1_000_000, events=tuple(trades))])
+    store.close()
+
     with open_reader(record.database) as reader:
         rows = reader.trades(limit=10_000)
-        assert len(rows) == sum(record.trades.values())
-        assert len({(row.signature, row.event_index) for row in rows}) == len(rows)
+        assert len(rows) == sum(record.trades.values()) + 3
+        assert sorted(row.event_index or 0 for row in rows[:3]) == [0, 1, 2]
+        assert {row.signature for row in rows[:3]} == {signature}
+        assert rows[3].signature != signature
         assert len(reader.trades(limit=7, chosen=Chosen(oldest_first=True))) == 7
 
 
