@@ -115,7 +115,8 @@ class _Heard:
 
     def told(self) -> str:
         """What became of the messages, in a sentence without an end."""
-        text = f"{self.received_bytes / 1000:,.1f} kB, decoded {self.trades.total()} trades, not understood: {_listing(self.unknown)}"
+        size = f"{self.received_bytes / 1000:,.1f} kB"
+        text = f"{size}, decoded {self.trades.total()} trades, not understood: {_listing(self.unknown)}"
         return text + (f" (passed over on purpose: {_listing(self.passed_over)})" if self.passed_over else "")
 
 
