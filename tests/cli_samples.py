@@ -61,6 +61,7 @@ class Maker:
 
     def trade(self, mint: str, wallet: str, number: int, **changes: Any) -> None:
         values = {
+            "signature": self.signature(),
             "event_index": 0,
             "slot": 10 + number,
             "block_time": NOW + number,
@@ -71,7 +72,7 @@ class Maker:
             "virtual_quote_reserves": 30 * 10**9 + number,
         }
         side = {"is_buy": number % 3 != 0, "token_amount": 1_000_000 + number}
-        self.put("helius", Trade(signature=self.signature(), mint=mint, wallet=wallet, **{**side, **values, **changes}))
+        self.put("helius", Trade(mint=mint, wallet=wallet, **{**side, **values, **changes}))
 
     def provisional(self, mint: str, wallet: str, number: int) -> None:
         values: dict[str, Any] = {

@@ -116,11 +116,12 @@ def _apply(settings: Settings, origin: str, action: str, kind: Kind, address: st
     most = MOST_TOKENS if settings.helius.scope == "all" else settings.watch.max_tokens
     store = Store.open(path, origin=origin, busy_timeout_seconds=settings.writer.busy_timeout_seconds)
     try:
-        watched = Watched(settings.watch, most=most, spells=store.open_spells())
+        spells = store.open_spells()
+        watched = Watched(settings.watch, most=most, spells=spells)
         answer = (watched.add if action == "add" else watched.remove)(kind, address, now_us)
         if deliveries := watched.unrecorded():
             silent_since_us = store.last_commit_us()
-            if silent_since_us is not None:
+            if spells and silent_since_us is not None:
                 gap = GapOpened(cause="restart", from_us=silent_since_us, to_us=now_us, detail="no worker ran")
                 deliveries.insert(0, Delivery(source="pumpwatch", received_at_us=now_us, events=(gap,)))
             store.apply(deliveries)
