@@ -56,9 +56,9 @@ class Intake:
 
     def put(self, delivery: Delivery) -> bool:
         """
-        Take a delivery in. Return False if there is no room even on disk, or after the end: nothing was taken.
+        Take a delivery in. Return False if there is no room even on disk, or after the end: nothing was taken then.
 
-        Waits a moment for a writer that is only slower, which slows the server down in turn, and never for one that does not write.
+        Waits a moment for a writer that is only slower (which slows the server down in turn), never for one that does not write.
         """
         with self._lock:
             if self._closed:
