@@ -76,10 +76,11 @@ def test_without_a_command_the_worker_runs(calls: Calls) -> None:
 
 
 def test_run_passes_its_options(calls: Calls) -> None:
-    assert main(["run", "--for", "2.5", "--if-not-running", "--simulator"]) == 0
+    assert main(["run", "--for", "2.5", "--if-not-running", "--simulator", "--provider", "public"]) == 0
 
     [call] = calls.made
-    assert (call["for_seconds"], call["if_not_running"], call["simulator"]) == (2.5, True, True)
+    del call["settings"]
+    assert call == {"for_seconds": 2.5, "if_not_running": True, "simulator": True, "provider": "public"}
 
 
 @pytest.mark.parametrize("arguments", [["--config", "x.ini", "run"], ["run", "--config", "x.ini"], ["--config", "x.ini"]])
