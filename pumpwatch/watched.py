@@ -11,7 +11,7 @@ from loguru import logger
 
 from pumpwatch.commands import Answer
 from pumpwatch.config import WatchSettings
-from pumpwatch.decode.addresses import is_address
+from pumpwatch.decode.addresses import QUOTE_DECIMALS, is_address
 from pumpwatch.errors import SettingsError
 from pumpwatch.events import WRAPPED_SOL, Delivery, SpellEnded, SpellStarted
 from pumpwatch.feeds.wanted import Wanted
@@ -105,6 +105,8 @@ class Watched:
         """Pin *address* because a person asked."""
         if not is_address(address):
             return Answer(ok=False, text=f"{visible(address)} is not a Solana address (32 bytes in base58)")
+        if kind == "token" and address in QUOTE_DECIMALS:
+            return Answer(ok=False, text=f"{address} is what tokens trade against, not a pump.fun token")
         if address in self._pinned[kind]:
             return Answer(ok=True, text=f"{kind} {address} is pinned by the settings already")
         reason = self.reason(kind, address)

@@ -190,6 +190,53 @@ def test_a_flood_of_requests_is_served_in_portions(worker: Worker) -> None:
     assert len(worker.asked) == 45
 
 
+def test_an_answer_that_cannot_be_written_is_no_reason_to_apply_twice(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(worker)
+
+    def full(self: Path, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert worker.box.serve() == 1
+    assert worker.box.serve() == 0
+
+    assert len(worker.asked) == 1
+    assert worker.files() == []
+
+
+def test_a_request_that_cannot_be_read_now_is_served_later(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(worker)
+
+    def held(self: Path) -> bytes:
+        raise PermissionError(13, "in use")
+
+    monkeypatch.setattr(Path, "read_bytes", held)
+    assert worker.box.serve() == 0
+    monkeypatch.undo()
+
+    assert worker.box.serve() == 1
+
+
+def test_a_request_withdrawn_while_it_is_looked_at_is_none(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(worker)
+
+    def gone(self: Path) -> bytes:
+        raise FileNotFoundError(2, "gone")
+
+    monkeypatch.setattr(Path, "read_bytes", gone)
+    assert worker.box.serve() == 0
+    assert len(worker.files()) == 1, "nothing is set aside"
+
+
+def test_what_is_remembered_of_applied_requests_is_bounded(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pumpwatch.commands._REMEMBERED", 10)
+    for number in range(30):
+        put(worker, name=f"{number:016x}.json", id=f"{number:016x}")
+        worker.box.serve()
+
+    assert len(worker.box._applied) == 10
+
+
 def test_a_request_whose_file_cannot_be_removed_is_not_applied_twice(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     put(worker)
     monkeypatch.setattr(Path, "unlink", lambda self: (_ for _ in ()).throw(PermissionError(13, "in use")))

@@ -416,6 +416,10 @@ def test_what_is_no_address_is_refused_in_one_visible_line(tmp_path: Path, text:
     assert len(answer.text) < 200
 
 
+def test_a_quote_mint_is_refused_as_a_token(tmp_path: Path) -> None:
+    assert "not a pump.fun token" in command(Desk(commands=tmp_path), "watch add", USDC).text
+
+
 def test_what_the_settings_pin_cannot_be_removed_by_a_command(tmp_path: Path) -> None:
     desk = Desk(mints=(A,), commands=tmp_path)
 

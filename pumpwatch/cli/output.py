@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
+from pumpwatch.decode.addresses import USD1, USDC
 from pumpwatch.errors import StopError
 from pumpwatch.events import WRAPPED_SOL
 from pumpwatch.telemetry import visible
@@ -23,7 +24,7 @@ from pumpwatch.telemetry import visible
 UNKNOWN: Final = "-"
 TOKEN_DECIMALS: Final = 6
 
-_QUOTE_NAMES: Final = {WRAPPED_SOL: "SOL", "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v": "USDC"}
+_QUOTE_NAMES: Final = {WRAPPED_SOL: "SOL", USDC: "USDC", USD1: "USD1"}
 
 _UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (0, "s"))
 

@@ -22,7 +22,7 @@ from pumpwatch.storage.store import Store
 from pumpwatch.watchlist import Watchlist
 
 NEW = "4Nd1mYvqnE6hdCXxPz7bSmCF8tJQ5vUbtn2oRwhXbrGk"
-OTHER = "So11111111111111111111111111111111111111112"
+OTHER = "7YttLkHDoNj9wyDur5pM1ejNaAvT9X4eqaYcHQqtj2G5"
 
 
 def rows(database: Path, query: str) -> list[tuple[object, ...]]:
@@ -131,6 +131,19 @@ def test_several_addresses_are_answered_one_by_one(run: Run, record: Record) -> 
     assert outcome.status == 1
     assert [(answer["address"], answer["ok"]) for answer in outcome.json()] == [(NEW, True), ("nonsense", False), (OTHER, True)]
     assert outcome.err == ""
+
+
+def test_a_database_that_another_program_holds_is_said_and_nothing_is_half_done(run: Run, record: Record) -> None:
+    blocker = sqlite3.connect(record.database, isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    try:
+        with pytest.raises(AnswerIsNo, match="not done: the database is locked"):
+            run("watch", "add", NEW, PUMPWATCH_WRITER_BUSY_TIMEOUT_SECONDS="0.1")
+    finally:
+        blocker.execute("ROLLBACK")
+        blocker.close()
+
+    assert run("watch", "add", NEW).status == 0
 
 
 def test_the_lock_is_free_again_afterwards(run: Run, record: Record) -> None:
