@@ -65,6 +65,13 @@ def test_a_poison_payload_does_not_cost_its_neighbours() -> None:
     assert [event.event_index for event in events if isinstance(event, Trade)] == [0, 2]
 
 
+def test_the_index_counts_payloads_not_what_they_became() -> None:
+    longer = Payload(PUMP, layouts.TRADE.discriminator + bytes(1000))
+    events = decode(longer, longer)
+    assert [type(event) for event in events] == [Trade, Counted, Trade, Counted]
+    assert [event.event_index for event in events if isinstance(event, Trade)] == [0, 1]
+
+
 def test_what_was_kept_is_decoded_once_its_pool_is_known(corpus: Path) -> None:
     entries = [json.loads(line) for line in (corpus / "onchain/events.jsonl").read_text(encoding="utf-8").splitlines()]
     (body,) = [base64.b64decode(entry["b64"]) for entry in entries if entry["id"] == "s31/buy"]
