@@ -77,7 +77,6 @@ def _look(config: Path | None, environ: Mapping[str, str], directory: Path, live
     if live_seconds is not None:
         from pumpwatch.cli.check_live import live_findings
 
-
         yield from live_findings(settings, live_seconds, budget)
 
 
