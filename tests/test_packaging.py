@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import configparser
 import json
 import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
 import pytest
@@ -84,6 +86,27 @@ def test_pyproject_holds_no_metadata() -> None:
     assert set(content) == {"build-system", "tool"}
 
 
+def test_every_package_that_is_imported_is_asked_for() -> None:
+    asked = {canonicalize_name(requirement.name) for requirement in core()}
+    distributions = packages_distributions()
+
+    for path in (ROOT / "pumpwatch").rglob("*.py"):
+        for name in imported_by(path) - sys.stdlib_module_names - {"pumpwatch"}:
+            assert {canonicalize_name(owner) for owner in distributions[name]} & asked, f"{path.name} imports {name}"
+
+
+def imported_by(path: Path) -> set[str]:
+    """Top-level names that *path* imports when it runs."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = list(ast.walk(tree))
+    for block in nodes.copy():
+        if isinstance(block, ast.If) and isinstance(block.test, ast.Name) and block.test.id == "TYPE_CHECKING":
+            nodes = [node for node in nodes if node not in block.body]
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    return {name.split(".")[0] for name in names}
+
+
 @pytest.mark.parametrize(
     ("lock", "asked"),
     [("requirements.lock", core()), ("requirements-dev.lock", [*core(), *extra("dev")])],
@@ -134,8 +157,6 @@ def test_development_has_what_running_has_in_the_same_version() -> None:
 @pytest.mark.parametrize("lock", LOCKS)
 def test_what_is_installed_here_and_asked_for_by_a_pinned_package_is_pinned_too(lock: str) -> None:
     """The closure: with ``--require-hashes`` pip refuses a dependency that the lock does not name, on any system."""
-    from importlib.metadata import PackageNotFoundError, requires
-
     pinned = pins(lock)
     for name in pinned:
         try:
