@@ -173,10 +173,10 @@ class Feed(WorkerThread):
             ending = self._connect_and_read()
             if ending.kind == "stopped":
                 return
-            if ending.kind == "spill full":
-                self._pause()
-                return
             quiet = self._patience.after(ending)
+            if ending.kind == "spill full":
+                self._pause(quiet.seconds)
+                return
         self._wait(quiet)
 
     def _finish(self) -> None:
@@ -236,9 +236,10 @@ class Feed(WorkerThread):
         logger.log(level, "{}: {}; connecting again in {:.1f} s", self.name, quiet.reason, quiet.seconds)
         self.stopping.wait(quiet.seconds)
 
-    def _pause(self) -> None:
+    def _pause(self, at_least_seconds: float) -> None:
         self._set_state("paused", "there is no room for more: the disk is full or the database cannot be written")
         logger.error("{} paused: {}", self.name, self.state().reason)
+        self.stopping.wait(at_least_seconds)
         while not self.stopping.is_set() and not self._room():
             self.stopping.wait(self._waits.tick_seconds)
         self._is_full = False

@@ -36,8 +36,10 @@ class Grouping:
         """The groups to hold now (monotonic seconds)."""
         if self._merged and all(is_confirmed(target) for target in self._merged):
             covered = _union(self._merged)
-            self._groups = self._merged + [group for group in self._groups if not group.addresses <= covered]
+            self._groups = self._merged + [group for group in self._groups if (group.addresses & addresses) - covered]
             self._merged = []
+        elif now >= self._next_merge_at:
+            self._merged = []  # refused, or never answered: another try, with what is wanted by now
         covered = _union(self._groups)
         self._groups += _split(addresses - covered)
         stale = len(covered - addresses)

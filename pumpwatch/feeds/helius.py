@@ -81,6 +81,8 @@ class HeliusFeed(Feed):
         self._highest_version = 1
         self._targets: list[Target] = []
         self._said_left_out = False
+        self._addresses_of: Wanted | None = None
+        self._addresses: list[str] = []
         self._heard: dict[str, tuple[Event, ...]] = {}
 
     def _ask_memory(self) -> bool | None:
@@ -242,10 +244,17 @@ class HeliusFeed(Feed):
         """The subscriptions to hold, most important first."""
         if not self._paid_allowed():
             return [SLOTS]
-        addresses = [PUMP, PUMP_AMM] if self._scope == "all" else _addresses(self._wanted)
+        addresses = [PUMP, PUMP_AMM] if self._scope == "all" else self._wanted_addresses()
         if self._has_transactions is False:
             return [SLOTS, *(Target("logs", frozenset((address,))) for address in addresses)]
         return [SLOTS, *self._grouping.targets(frozenset(addresses), now, self._books.is_confirmed)]
+
+    def _wanted_addresses(self) -> list[str]:
+        wanted = self._wanted
+        if wanted is not self._addresses_of:
+            self._addresses = _addresses(wanted)
+            self._addresses_of = wanted
+        return self._addresses
 
     def _body(self, request: Request) -> dict[str, object]:
         body: dict[str, object] = {"jsonrpc": "2.0", "id": request.request_id, "method": request.method}

@@ -108,7 +108,7 @@ class Patience:
                 return Quiet("exhausted", self.waits.exhausted_seconds, reason)
             case "unwelcome" if self._is_polite:
                 self.opens.note_unwelcome(ending.reason)
-                return Quiet("banned?", 0.0, ending.reason)  # the memory says for how long
+                return self.before_open() or Quiet("waiting", self._backoff.next_seconds(), ending.reason)
             case "unwelcome" | "slow down":
                 return Quiet("waiting", self._backoff.slowed_seconds(ending.retry_after_seconds), ending.reason)
             case _:

@@ -163,13 +163,14 @@ class Transport:
     def recv(self, size: int) -> bytes:
         """At most *size* bytes; empty at the end of the stream."""
         position = self._position
-        buffer = self._buffer
-        if position == len(buffer):
-            buffer = self._buffer = self._fill()
+        piece = self._buffer[position : position + size]
+        if not piece:
+            self._buffer = self._fill()
             position = 0
-        piece = buffer[position : position + size]
-        self._position = position + len(piece)
-        self.unfinished_bytes += len(piece)
+            piece = self._buffer[:size]
+        taken = len(piece)
+        self._position = position + taken
+        self.unfinished_bytes += taken
         if self.unfinished_bytes > self._limit:
             self._raise_too_large()
         return piece
@@ -209,10 +210,11 @@ class Transport:
     def fileno(self) -> int:
         return self._socket.fileno() if self._socket is not None else -1
 
-    def gettimeout(self) -> float | None:
-        return self._socket.gettimeout() if self._socket is not None else self._timeout_seconds
+    def gettimeout(self) -> float:
+        return self._timeout_seconds  # asked with every read: not passed on
 
-    def settimeout(self, seconds: float | None) -> None:
+    def settimeout(self, seconds: float) -> None:
+        self._timeout_seconds = seconds
         if self._socket is not None:
             self._socket.settimeout(seconds)
 

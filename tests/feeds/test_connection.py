@@ -12,6 +12,7 @@ import hashlib
 import socket
 import ssl
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +26,7 @@ import websocket
 from pumpwatch.config import ConnectionSettings, Endpoint
 from pumpwatch.feeds.connection import Connection
 from pumpwatch.feeds.outcome import Ending
+from pumpwatch.feeds.transport import Transport
 
 Serve = Callable[[Callable[[socket.socket], None]], Endpoint]
 WaitUntil = Callable[[Callable[[], object]], None]
@@ -690,6 +692,60 @@ def test_a_send_that_runs_out_of_time_ends_the_connection(
 
     assert running.ended().kind == "lost"
     over.set()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a full backlog refuses, it does not hang")
+def test_it_stops_at_once_in_a_tcp_connect(run: Callable[..., Running]) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        address = listener.getsockname()
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(address)
+        running = run(Endpoint.of(f"ws://127.0.0.1:{address[1]}"), connect_timeout_seconds=30.0)
+        time.sleep(0.2)
+        assert running.ending is None, "the connect hangs"
+
+        started = time.monotonic()
+        running.finish()
+        assert time.monotonic() - started < 1
+        for filler in fillers:
+            filler.close()
+
+
+def test_a_closed_transport_reads_nothing_and_sends_nothing(serve_raw: Serve) -> None:
+    transport = Transport(serve_raw(linger), timeout_seconds=3.0)
+    transport.open()
+    transport.close()
+    transport.close()
+    transport.abort()
+    transport.settimeout(1.0)
+
+    assert (transport.recv(10), transport.fileno(), transport.pending(), transport.gettimeout()) == (b"", -1, 0, 1.0)
+    with pytest.raises(OSError, match="closed"):
+        transport.send(b"x")
+
+
+def test_a_host_without_any_address_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_named: [])
+
+    with pytest.raises(OSError, match="no address"):
+        Transport(Endpoint.of("ws://nowhere.invalid"), timeout_seconds=1.0).open()
+
+
+def test_the_next_address_is_tried_when_one_refuses(serve_raw: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoint = serve_raw(linger)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        refusing = listener.getsockname()
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", address) for address in (refusing, (endpoint.host, endpoint.port))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_named: found)
+    transport = Transport(endpoint, timeout_seconds=3.0)
+    transport.open()
+
+    assert transport.fileno() > 0
+    transport.close()
 
 
 def test_a_connection_that_was_ended_before_it_began_makes_none(serve_raw: Serve) -> None:

@@ -397,10 +397,10 @@ def test_a_request_without_an_answer_is_sent_again(
 def test_an_answer_that_is_no_subscription_is_asked_again(
     server: Any, chain: Chain, feed: Callable[..., HeliusFeed], wait_until: WaitUntil
 ) -> None:
-    odd = iter([True])
+    odd = [True]
     server.answer = lambda request: (
-        [{"jsonrpc": "2.0", "id": request["id"], "result": next(odd)}]
-        if request["method"] == "logsSubscribe" and odd.__length_hint__()
+        [{"jsonrpc": "2.0", "id": request["id"], "result": odd.pop()}]
+        if request["method"] == "logsSubscribe" and odd
         else chain(request)
     )
     feed().want(tokens(MINT))
