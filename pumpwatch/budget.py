@@ -14,7 +14,9 @@ from typing import Final
 
 from loguru import logger
 
+from pumpwatch.config import Settings
 from pumpwatch.events import Usage
+from pumpwatch.providers import Provider
 
 #: The names under which the feeds count, and of the rows in table ``usage``.
 PUMPPORTAL: Final = "pumpportal"
@@ -284,6 +286,14 @@ class Budget:
         for tallies in (self._days, self._months):
             for key in sorted(tallies, key=lambda key: key[1])[:-_KEPT_TALLIES]:
                 del tallies[key]
+
+
+def projected_cost(settings: Settings, chain: Provider, budget: Budget, now: float) -> list[str]:
+    """Say what a run with these *settings* costs, a sentence for each provider; *chain* is the profile of the Helius feed."""
+    limits = (settings.watch.max_tokens, chain.watchable_tokens, budget.watchable(now))
+    portal = settings.pumpportal
+    paid_trades = portal.enabled and portal.has_key and portal.trades != "no"
+    return budget.projection(now, tokens=min(limit for limit in limits if limit is not None), paid_trades=paid_trades)
 
 
 class _Pace:

@@ -201,13 +201,19 @@ class Supervisor:
             feed.want(wanted)
 
     def _is_listening(self) -> bool:
-        """Whether trades would arrive now."""
-        return any(feed.state().state == "connected" for feed in self._feeds)
+        """Whether trades of admitted tokens would arrive now."""
+        portal = self._settings.pumpportal
+        buys_all = portal.has_key and portal.trades == "all"
+        return any(feed.state().state == "connected" and (feed.source == HELIUS or buys_all) for feed in self._feeds)
 
-    def _tell(self, *events: Event) -> None:
-        """Say something ourselves."""
-        if events:
-            self._intake.put(Delivery(source="pumpwatch", received_at_us=time.time_ns() // 1000, events=events))
+    def _tell(self, *events: Event) -> bool:
+        """Say something ourselves. False when there is no room."""
+        return not events or self._intake.put(Delivery(source="pumpwatch", received_at_us=time.time_ns() // 1000, events=events))
+
+    def _tell_usage(self) -> None:
+        usage = self._budget.drain()
+        if not self._tell(*usage):
+            self._budget.give_back(usage)
 
     # Start, watch, stop
 
@@ -241,7 +247,7 @@ class Supervisor:
 
         """
         if self._is_due("usage", now, _USAGE_SECONDS):
-            self._tell(*self._budget.drain())
+            self._tell_usage()
         if self._is_due("status", now, status_file.WRITTEN_EVERY_SECONDS):
             self._write_status()
         if self._is_due("heartbeat", now, _HEARTBEAT_SECONDS):
@@ -274,7 +280,7 @@ class Supervisor:
             thread.stop()
         for thread in (*self._feeds, self._watchlist):
             thread.join(spill_after.left() / 2)
-        self._tell(*self._budget.drain())
+        self._tell_usage()
         self._writer.finish(spill_after)
         self._writer.join(max(0.0, deadline.left() - 0.5))
         if self._writer.is_alive():

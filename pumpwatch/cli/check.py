@@ -18,7 +18,7 @@ from dotenv.parser import parse_stream
 from filelock import FileLock, Timeout
 
 from pumpwatch import __version__
-from pumpwatch.budget import Budget
+from pumpwatch.budget import Budget, projected_cost
 from pumpwatch.cli.finding import Finding
 from pumpwatch.config import Settings, load
 from pumpwatch.config_file import SECRET_NAMES
@@ -72,7 +72,7 @@ def _look(config: Path | None, environ: Mapping[str, str], directory: Path, live
 
     yield from endpoint_findings(settings)
     budget = _budget(settings, usage)
-    for line in _costs(settings, budget):
+    for line in projected_cost(settings, _chain(settings), budget, time.time()):
         yield Finding("cost", "ok", line)
     if live_seconds is not None:
         from pumpwatch.cli.check_live import live_findings
@@ -195,10 +195,3 @@ def _budget(settings: Settings, usage: list[Usage]) -> Budget:
 
 def _chain(settings: Settings) -> Provider:
     return provider_of(settings.helius.ws.host, is_loopback=settings.helius.ws.is_loopback)
-
-
-def _costs(settings: Settings, budget: Budget) -> list[str]:
-    now = time.time()
-    limits = (settings.watch.max_tokens, _chain(settings).watchable_tokens, budget.watchable(now))
-    paid_trades = settings.pumpportal.enabled and settings.pumpportal.has_key and settings.pumpportal.trades != "no"
-    return budget.projection(now, tokens=min(limit for limit in limits if limit is not None), paid_trades=paid_trades)
