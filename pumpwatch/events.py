@@ -48,7 +48,7 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, omit_
         message_key: What tells two PumpPortal messages about alike trades of one transaction apart: the token reserve after the
             trade where the message has one (positive), else a negative fingerprint of the message. None from the chain.
 
-    Source: ``TradeEvent``, ``PostCompleteBuyEvent`` (pump), ``BuyEvent``, ``SellEvent`` (PumpSwap); PumpPortal's buy, sell, create.
+    Source: ``TradeEvent``, ``PostCompleteBuyEvent`` (pump), ``BuyEvent``, ``SellEvent`` (PumpSwap); messages of PumpPortal.
     """
 
     signature: str
