@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import quote, quote_plus, urlsplit
+from urllib.parse import quote, urlsplit
 
 from loguru import logger
 
@@ -53,9 +53,7 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         known = {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}
-        spellings = {
-            spelled for secret in known for spelled in (secret, quote(secret, safe=""), quote(secret), quote_plus(secret))
-        }
+        spellings = {spelled for secret in known for spelled in (secret, quote(secret, safe=""), quote(secret))}
         longest_first = sorted(spellings, key=len, reverse=True)
         self._values = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
         own_hosts = {urlsplit(secret).hostname for secret in known if "://" in secret}
@@ -159,7 +157,7 @@ def rendered(message: loguru.Message) -> str:
     record = message.record
     time = record["time"].astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
     lines = [f"{time}Z {record['level'].name:<8} {visible(record['message'], limit=_LONGEST_LINE)}"]
-    lines += [f"    | {visible(line, limit=_LONGEST_LINE)}" for line in redact(str(message)).splitlines() if line.strip()]
+    lines += [f"    | {visible(line, limit=_LONGEST_LINE)}" for line in str(message).splitlines() if line.strip()]
     return "\n".join(lines) + "\n"
 
 

@@ -310,7 +310,8 @@ def test_broken_lines_of_dotenv_are_problems_and_not_shown(problems_of: Problems
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "latin-1"])
 @pytest.mark.parametrize("name", ["pumpwatch.ini", ".env"])
 def test_a_file_that_is_not_utf8_is_named_with_the_cure(tmp_path: Path, name: str, encoding: str) -> None:
-    (tmp_path / name).write_bytes("# ä\nPUMPPORTAL_API_KEY=12345678\n".encode(encoding))
+    comment = "# a" if encoding == "utf-16-le" else "# ä"  # in ASCII, UTF-16 without its mark is valid UTF-8, full of NULs
+    (tmp_path / name).write_bytes(f"{comment}\nPUMPPORTAL_API_KEY=12345678\n".encode(encoding))
 
     with pytest.raises(SettingsError, match=rf"^{name} is not UTF-8 text .*: save it again as UTF-8"):
         load(config=None, environ={}, directory=tmp_path)

@@ -95,11 +95,12 @@ def test_the_host_of_a_url_stays_readable(log: LogReader) -> None:
 
 
 def test_a_traceback_shows_neither_secrets_nor_variables(log: LogReader) -> None:
-    def connect(key: str) -> None:
+    def connect(key: str, _balance: int) -> None:
         raise requests.ConnectionError(f"https://mainnet.helius-rpc.com/?api-key={key}", quote(key, safe=""))
 
+    balance = int("1234567890123")
     try:
-        connect(KEY)
+        connect(KEY, balance)
     except requests.ConnectionError as error:
         logger.opt(exception=error).error("failed")
 
@@ -108,6 +109,7 @@ def test_a_traceback_shows_neither_secrets_nor_variables(log: LogReader) -> None
     assert "in connect" in text
     assert KEY not in text
     assert quote(KEY, safe="") not in text
+    assert "1234567890123" not in text
 
 
 def test_a_secret_cut_by_a_length_limit_does_not_leave_its_first_half(log: LogReader) -> None:
@@ -240,7 +242,9 @@ def test_a_rename_that_fails_costs_no_line(tmp_path: Path, monkeypatch: pytest.M
     assert 1 < len(attempts) < 28
 
 
-def test_libraries_speak_through_the_same_log_and_never_below_warning(log: LogReader) -> None:
+def test_libraries_speak_through_the_same_log_and_never_below_warning(log: LogReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.getLogger(), "level", logging.DEBUG)
+    logging.getLogger()._cache.clear()  # type: ignore[attr-defined]
     logging.getLogger("websocket").error("error from callback: %s", KEY)
     logging.getLogger("urllib3.connectionpool").debug("GET %s", URL)
     logging.getLogger("anything").warning("odd\nline")

@@ -17,7 +17,7 @@ from loguru import logger
 from pumpwatch import __version__
 from pumpwatch.config import Settings, load
 from pumpwatch.errors import SettingsError, StopError, UsageError
-from pumpwatch.telemetry import redact, set_up_logging, visible
+from pumpwatch.telemetry import set_up_logging, visible
 
 #: The end of these commands by Ctrl-C is what was asked for; of the others it means that there is no answer.
 _UNTIL_STOPPED = ("run", "demo")
@@ -36,19 +36,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a console of another code page shows escapes, and goes on
-    command = ""
+    status = _guarded(sys.argv[1:] if argv is None else argv)
     try:
-        arguments = _parse(sys.argv[1:] if argv is None else argv)
-        command = arguments.command
-        status = _run(arguments)
         if sys.stdout is not None:
             sys.stdout.flush()  # here, where a closed pipe can be handled
+    except BrokenPipeError:
+        _give_up_stdout()
+    return status
+
+
+def _guarded(argv: Sequence[str]) -> int:
+    command = ""
+    try:
+        arguments = _parse(argv)
+        command = arguments.command
+        return _run(arguments)
     except SystemExit as ended:  # argparse, after --help, --version or a usage error
         return int(ended.code or 0)
     except KeyboardInterrupt:
         return 0 if command in _UNTIL_STOPPED else 1
     except BrokenPipeError:
-        return _after_broken_pipe()
+        _give_up_stdout()
+        return 0
     except StopError as error:
         _say(error)
         return error.exit_status
@@ -56,7 +65,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         logger.opt(exception=error).critical("{} failed", command or "pumpwatch")
         _say(f"a defect of pumpwatch ({type(error).__name__}: {visible(error, limit=200)}); the log above has the traceback")
         return _DEFECT
-    return status
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -200,15 +208,14 @@ def _check(arguments: argparse.Namespace) -> int:
 
 def _say(message: object) -> None:
     if sys.stderr is not None:
-        for line in redact(str(message)).splitlines():
+        for line in str(message).splitlines():
             print(f"pumpwatch: {visible(line, limit=1000)}", file=sys.stderr)
 
 
-def _after_broken_pipe() -> int:
+def _give_up_stdout() -> None:
     """The reader of our output (``head``) has enough. Python would complain once more at exit, when it flushes."""
     with open(os.devnull, "w", encoding="utf-8") as nothing:  # noqa: PTH123 - os.devnull is no path of a file
         os.dup2(nothing.fileno(), sys.stdout.fileno())
-    return 0
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:

@@ -258,10 +258,11 @@ def test_a_console_of_another_code_page_gets_escapes_not_a_crash(tmp_path: Path)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="pipes end otherwise there")
-def test_a_reader_that_has_enough_is_no_error(tmp_path: Path) -> None:
-    command = f'"{sys.executable}" -m pumpwatch --help | true'
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    script = f"set -o pipefail; for _ in 1 2 3; do {command} || exit 1; done"
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("command", ["--help", "init", "status --help"])
+def test_a_reader_that_has_enough_is_no_error(tmp_path: Path, command: str, unbuffered: str) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": unbuffered}
+    script = f'set -o pipefail; "{sys.executable}" -m pumpwatch {command} | true'
 
     ended = subprocess.run(
         ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=50

@@ -155,6 +155,24 @@ def test_an_installation_that_was_cut_short_is_done_again(environment: ModuleTyp
     assert commands.ran == installed(root, "requirements.lock")
 
 
+def test_a_failed_change_does_not_leave_the_stamp_of_what_was_before(
+    environment: ModuleType, root: Path, commands: Commands
+) -> None:
+    environment.prepare("requirements.lock", root)
+    original = (root / "setup.cfg").read_text(encoding="utf-8")
+    (root / "setup.cfg").write_text("# changed\n", encoding="utf-8")
+    commands.fail_at = "-e"
+    with pytest.raises(environment.EnvironmentProblem):
+        environment.prepare("requirements.lock", root)
+
+    (root / "setup.cfg").write_text(original, encoding="utf-8")
+    commands.fail_at = None
+    commands.ran.clear()
+    environment.prepare("requirements.lock", root)
+
+    assert commands.ran == installed(root, "requirements.lock")
+
+
 def test_the_development_environment_does_for_running_but_not_the_other_way(
     environment: ModuleType, root: Path, commands: Commands
 ) -> None:
