@@ -24,9 +24,10 @@ from pumpwatch.simulator.simulator import Simulator
 #: The worker must have subscribed by then.
 _START_SECONDS: Final = 30.0
 
-#: After the last trade: how long the worker may take to catch up, and how long it may stand still meanwhile.
+#: After the last trade: how long the worker may take to catch up, and how long it may stand still before, and after it has.
 _DRAIN_SECONDS: Final = 30.0
-_STANDSTILL_SECONDS: Final = 4.0
+_STANDSTILL_SECONDS: Final = 8.0
+_SETTLED_SECONDS: Final = 1.5
 _STOP_SECONDS: Final = 10.0
 
 #: The last part of a run is without new faults, so that all connections are up again at its end.
@@ -67,7 +68,9 @@ class Worker:
     def start(self) -> None:
         """Start it."""
         # In a group of its own: a Ctrl-C on the terminal is for the demo, which stops the worker in its own time.
-        group = subprocess.CREATE_NEW_PROCESS_GROUP if sys.platform == "win32" else 0
+        group = 0
+        if sys.platform == "win32":
+            group = subprocess.CREATE_NEW_PROCESS_GROUP
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "pumpwatch", "run", "--simulator"],
@@ -97,7 +100,10 @@ class Worker:
         if self.process is None:
             return 0
         if self.process.poll() is None:
-            self.process.send_signal(signal.CTRL_BREAK_EVENT if sys.platform == "win32" else signal.SIGINT)
+            if sys.platform == "win32":
+                self.process.send_signal(signal.CTRL_BREAK_EVENT)
+            else:
+                self.process.send_signal(signal.SIGINT)
         try:
             return self.process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -232,7 +238,7 @@ def _plan(simulator: Simulator, faults: tuple[str, ...], seconds: float) -> None
     if not faults:
         return
     active = seconds * (1 - _QUIET_SHARE)
-    round_seconds = max(active / 3, len(faults) * 1.0)
+    round_seconds = max(active / 3, len(faults) * 0.5)
     start = simulator.seconds + min(1.0, active / 10)
     for place, name in enumerate(faults):
         first = start + place * min(round_seconds, active) / len(faults)
@@ -260,14 +266,14 @@ def _watch(simulator: Simulator, worker: Worker, seconds: float, target: Path) -
 
 def _drain(simulator: Simulator, worker: Worker, target: Path) -> None:
     """Give the worker time to write what it has; stop waiting when nothing moves any more."""
-    del simulator
     began = moved = time.monotonic()
-    before = -1
+    before, complete = -1, False
     while time.monotonic() < began + _DRAIN_SECONDS and worker.ended() is None:
         count = recorded_count(target)
         if count != before:
             before, moved = count, time.monotonic()
-        elif time.monotonic() > moved + _STANDSTILL_SECONDS:
+            complete = count >= simulator.delivered.count_any()
+        elif time.monotonic() > moved + (_SETTLED_SECONDS if complete else _STANDSTILL_SECONDS):
             return
         time.sleep(_POLL_SECONDS)
 
@@ -284,7 +290,9 @@ def summary(result: Grade, *, simulator: Simulator, target: Path, stopped: int |
     for feed, name in names.items():
         missing = result.missing_by_feed.get(feed, 0)
         rows.append((f"delivered by {name}", f"{result.delivered.get(feed, 0)}", f"{missing} of them not recorded"))
-        rows.append((f"  recorded as from {name}", f"{result.credited.get(feed, 0)}", ""))
+        other = result.uncredited.get(feed, 0)
+        remark = f"{other} delivered ones are known from the other feed only" if other else ""
+        rows.append((f"  recorded as from {name}", f"{result.credited.get(feed, 0)}", remark))
     rows += [
         ("recorded", f"{result.recorded}", "each trade once"),
         ("  confirmed by the chain", f"{result.confirmed}", ""),

@@ -60,6 +60,10 @@ class Delivered:
         at = times[number] if number < len(times) else 0
         return int(self._started * 1e6) + (at - 1) * 1000 if at else None
 
+    def count_any(self) -> int:
+        """How many trades were sent by any feed."""
+        return len({number for feed in FEEDS for number in self.numbers(feed)})
+
     def count(self, feed: Feed) -> int:
         """How many trades *feed* sent."""
         return sum(1 for _ in self.numbers(feed))

@@ -58,6 +58,7 @@ class Grade:
         watched: Trades of coins that somebody was subscribed to, or had been before a connection was lost.
         delivered: By feed: what it sent on an open connection.
         credited: By feed: recorded trades that name it as a source.
+        uncredited: By feed: it delivered the trade, and the record owes it to the other feed only.
         missing: Delivered and not recorded; *excused* ones fall into a recorded gap.
         invented: Recorded, but not on chain and told by nobody.
         phantoms: Recorded provisionally, told by PumpPortal, never landed.
@@ -71,6 +72,7 @@ class Grade:
     delivered: dict[Feed, int] = field(default_factory=dict)
     credited: dict[Feed, int] = field(default_factory=dict)
     missing_by_feed: dict[Feed, int] = field(default_factory=dict)
+    uncredited: dict[Feed, int] = field(default_factory=dict)
     in_flight: int = 0
     recorded: int = 0
     confirmed: int = 0
@@ -133,12 +135,12 @@ def recorded_count(database: Path) -> int:
         connection.close()
 
 
-def _match(connection: sqlite3.Connection, result: Grade, ledger: list[TradeRow], phantoms: set[str]) -> set[int]:
-    """Assign recorded rows to true trades, confirmed ones first, and judge their values; returns the trades' numbers."""
+def _match(connection: sqlite3.Connection, result: Grade, ledger: list[TradeRow], phantoms: set[str]) -> dict[int, str]:
+    """Assign recorded rows to true trades, confirmed ones first, and judge their values; returns sources by trade number."""
     by_signature: dict[str, list[TradeRow]] = defaultdict(list)
     for row in ledger:
         by_signature[row.signature].append(row)
-    matched: set[int] = set()
+    matched: dict[int, str] = {}
     credited: Counter[str] = Counter()
     for found in connection.execute(_RECORD):
         result.recorded += 1
@@ -160,7 +162,7 @@ def _match(connection: sqlite3.Connection, result: Grade, ledger: list[TradeRow]
             result.duplicates += 1
             result.complain(f"recorded twice: {_name(found)}")
         else:
-            matched.add(true.number)
+            matched[true.number] = found["sources"] or ""
             _judge(result, found, true)
     result.credited = {feed: credited[feed] for feed in FEEDS}
     return matched
@@ -174,7 +176,7 @@ def _confirmed_twin(found: Mapping[str, Any], candidates: list[TradeRow]) -> Tra
     return next((row for row in candidates if row.event_index == found["event_index"]), None)
 
 
-def _provisional_twin(found: Mapping[str, Any], candidates: list[TradeRow], matched: set[int]) -> TradeRow | None:
+def _provisional_twin(found: Mapping[str, Any], candidates: list[TradeRow], matched: Mapping[int, str]) -> TradeRow | None:
     """The trade that a PumpPortal row tells; one not yet matched if there is any."""
     alike = [
         row
@@ -220,7 +222,7 @@ def _excuses(connection: sqlite3.Connection, result: Grade) -> list[tuple[int, i
 
 
 def _count_missing(
-    result: Grade, ledger: list[TradeRow], matched: set[int], delivered: Delivered, excuses: list[tuple[int, int]]
+    result: Grade, ledger: list[TradeRow], matched: Mapping[int, str], delivered: Delivered, excuses: list[tuple[int, int]]
 ) -> None:
     lost: dict[int, bool] = {}
     for feed in FEEDS:
@@ -228,6 +230,7 @@ def _count_missing(
         result.delivered[feed] = len(numbers)
         missing = [number for number in numbers if number not in matched]
         result.missing_by_feed[feed] = len(missing)
+        result.uncredited[feed] = sum(1 for number in numbers if feed not in matched.get(number, feed))
         for number in missing:
             at = delivered.sent_at_us(feed, number) or 0
             excused = any(first <= at <= last for first, last in excuses)

@@ -125,6 +125,11 @@ class Client:
         """Open, and no fault was put on it."""
         return not (self.muted or self.ended_by_us)
 
+    @property
+    def is_idle(self) -> bool:
+        """Nothing waits to be sent."""
+        return self._outbox.empty() and not self._held and not self._sending.locked()
+
     def put(self, text: str, numbers: Sequence[int] = (), *, data: bool = True) -> None:
         """Send *text* soon. Any thread; never blocks."""
         if self._outbox.qsize() > _LONGEST_OUTBOX:

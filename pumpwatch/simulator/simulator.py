@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 
 from pumpwatch.simulator.delivered import Delivered, Feed, Interest
 from pumpwatch.simulator.faults import FAULTS, Options, Schedule
+from pumpwatch.simulator.frames import bonk_create_frame
 from pumpwatch.simulator.limits import PROVIDERS, Rate
 from pumpwatch.simulator.market import Market, Plan
 from pumpwatch.simulator.pumpportal import PumpPortalServer
@@ -25,6 +26,9 @@ from pumpwatch.simulator.truth import TradeRow
 
 _STEP_SECONDS: Final = 0.005
 _MOST_AT_ONCE: Final = 400
+
+#: Other launchpads create coins whether or not ours trade: what keeps PumpPortal's new-token feed from falling silent.
+_OTHERS_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,8 @@ class Simulator:
         self._turn = 0
         self._slot = 0
         self._opened_at: float | None = None
+        self._was_opened = False
+        self._others_at = 0.0
         self._made = 0
         self._began = time.monotonic()
         self._background: list[threading.Thread] = []
@@ -148,6 +154,7 @@ class Simulator:
     def open_market(self) -> None:
         """Begin to trade at :attr:`rate`."""
         self._made = 0
+        self._was_opened = True
         self._opened_at = time.monotonic()
 
     def close_market(self) -> None:
@@ -242,6 +249,9 @@ class Simulator:
             self._slot = slot
             self.solana.publish_slot(slot)
         self._trade_due()
+        if self._was_opened and self.seconds >= self._others_at:
+            self._others_at = self.seconds + _OTHERS_SECONDS
+            self.pumpportal.relay(bonk_create_frame(self.rng))
         with self._world.lock:
             while self._delayed and self._delayed[0][0] <= time.monotonic():
                 transaction = self._delayed.popleft()[1]

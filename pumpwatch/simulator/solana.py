@@ -249,7 +249,7 @@ class SolanaServer(FeedServer):
         """Send what the subscriptions cover; called with the world's lock held."""
         value: str | None = None
         lines = transaction.lines
-        cut = self.truncate_next > 0 and bool(transaction.rows)
+        cut = self.truncate_next > 0 and bool(transaction.rows) and self._concerns_anybody(transaction)
         if cut:
             self.truncate_next -= 1
             # Our logs are short: the limit is lowered to just before the first event instead of padding up to 10,000 bytes.
@@ -268,6 +268,13 @@ class SolanaServer(FeedServer):
                 if made not in held.dead and wanted.matches(transaction):
                     numbers = self._covered(transaction, wanted.include | wanted.required)
                     client.put(_transaction_notification(made, transaction, wanted, lines), numbers)
+
+    def _concerns_anybody(self, transaction: Transaction) -> bool:
+        addresses = transaction.mentions | {_ALL}
+        return any(
+            held.logs.keys() & addresses or any(wanted.matches(transaction) for wanted in held.transactions.values())
+            for held in self._subscriptions.values()
+        )
 
     def _covered(self, transaction: Transaction, asked: frozenset[str] | set[str]) -> tuple[int, ...]:
         """Trades of the transaction that somebody asked for: those of other coins in it come along, and are not counted."""

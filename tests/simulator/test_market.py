@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
+from itertools import pairwise
 
 import pytest
 
@@ -88,7 +89,7 @@ def test_reserves_chain_from_trade_to_trade(market: Market) -> None:
 
     links = 0
     for (_, venue), rows in chains.items():
-        for before, after in zip(rows, rows[1:], strict=False):
+        for before, after in pairwise(rows):
             sign = 1 if after.is_buy else -1
             assert after.virtual_token_reserves == before.virtual_token_reserves - sign * after.token_amount
             assert after.real_token_reserves == before.real_token_reserves - sign * after.token_amount
@@ -108,7 +109,7 @@ def test_a_pool_chains_on_its_effective_reserve() -> None:
     rows = [row for row in market.ledger if row.mint == coin.mint and row.venue == "pool"]
 
     assert len(rows) > 50
-    for before, after in zip(rows, rows[1:], strict=False):
+    for before, after in pairwise(rows):
         moved = after.quote_amount + after.lp_fee if after.is_buy else after.lp_fee - after.quote_amount
         assert after.virtual_quote_reserves == before.virtual_quote_reserves + moved
 

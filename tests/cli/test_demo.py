@@ -1,0 +1,118 @@
+"""``demo`` records a simulated market with the real worker, and its verdict is worth something."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from pumpwatch.cli import demo
+from pumpwatch.cli.demo import Worker, run_demo
+from pumpwatch.errors import UsageError
+
+
+def run(tmp_path: Path, *, faults: tuple[str, ...] = (), seconds: float = 3.0) -> tuple[int, Path]:
+    database = tmp_path / "demo.db"
+    return run_demo(seconds=seconds, rate=60.0, faults=faults, provider=None, database=database), database
+
+
+def test_everything_delivered_is_recorded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, database = run(tmp_path)
+
+    output = capsys.readouterr().out
+    assert status == 0, output
+    assert "Everything that a feed delivered is in the file" in output
+    connection = sqlite3.connect(database)
+    recorded, origin = (
+        connection.execute(query).fetchone()[0]
+        for query in ("SELECT count(*) FROM trade_log", "SELECT value FROM meta WHERE key = 'origin'")
+    )
+    connection.close()
+    assert recorded > 60
+    assert origin == "simulator"
+
+
+def test_faults_happen_and_are_survived(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, _ = run(tmp_path, faults=("drop", "duplicate"), seconds=5.0)
+
+    output = capsys.readouterr().out
+    assert status == 0, output
+    assert "drop" in output.split("faults made")[1]
+
+
+def test_a_record_that_lost_a_trade_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = Worker.stop
+
+    def stop_and_lose(worker: Worker) -> int | None:
+        status = stop(worker)
+        with sqlite3.connect(tmp_path / "demo.db") as connection:
+            connection.execute("DELETE FROM trades WHERE id = (SELECT max(id) FROM trades)")
+        connection.close()
+        return status
+
+    monkeypatch.setattr(Worker, "stop", stop_and_lose)
+
+    status, _ = run(tmp_path)
+
+    assert status == 1
+    assert "The record is NOT right" in capsys.readouterr().out
+
+
+def test_a_worker_that_cannot_start_is_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "_SETTINGS", {"PUMPWATCH_WRITER_BATCH_SIZE": "many"})
+
+    status, database = run(tmp_path)
+
+    assert status == 4
+    assert "PUMPWATCH_WRITER_BATCH_SIZE" in capsys.readouterr().err
+    assert not database.exists()
+
+
+@pytest.mark.parametrize(("faults", "provider", "text"), [(("quake",), None, "drop, close, mute"), ((), "nobody", "helius-free")])
+def test_wrong_names_are_answered_with_the_right_ones(
+    tmp_path: Path, faults: tuple[str, ...], provider: str | None, text: str
+) -> None:
+    with pytest.raises(UsageError, match=text):
+        run_demo(seconds=1, rate=1, faults=faults, provider=provider, database=tmp_path / "new.db")
+
+
+def test_an_existing_file_is_never_touched(tmp_path: Path) -> None:
+    precious = tmp_path / "precious.db"
+    precious.write_text("precious", encoding="utf-8")
+
+    with pytest.raises(UsageError, match="exists already"):
+        run_demo(seconds=1, rate=1, faults=(), provider=None, database=precious)
+
+    assert precious.read_text(encoding="utf-8") == "precious"
+
+
+def test_ctrl_c_ends_with_the_summary(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "_watch", interrupted)
+
+    status, _ = run(tmp_path)
+
+    assert status == 0
+    assert "traded on chain" in capsys.readouterr().out
+
+
+def test_the_worker_gets_no_setting_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from pumpwatch.simulator.simulator import Simulator
+
+    monkeypatch.setenv("PUMPWATCH_WATCH_WALLETS", "mine")
+    monkeypatch.setenv("PUMPWATCH_CONFIG", "mine.ini")
+    monkeypatch.setenv("HELIUS_API_KEY", "secret")
+    with Simulator() as simulator:
+        environment = demo._environment(simulator, tmp_path / "x.db", None)
+
+    assert "secret" not in environment.values()
+    assert not {"PUMPWATCH_WATCH_WALLETS", "PUMPWATCH_CONFIG"} & environment.keys()
