@@ -10,7 +10,6 @@ Source: facts/onchain_events.md section 3; Agave's log collector and stable log 
 from __future__ import annotations
 
 import binascii
-from functools import lru_cache
 from typing import Final
 
 from pumpwatch.decode.payloads import OUR_PROGRAMS, Payload
@@ -30,6 +29,8 @@ _DEPTHS: Final = {f"[{depth}]": depth for depth in range(1, 65)}
 
 _NEUTRAL: Final = (-1, "")
 
+_steps: Final[dict[str, tuple[int, str]]] = {}
+
 
 class UnreliableLog(DecodeError):
     """Lines are missing (the validator cut the log at 10,000 bytes) or do not nest: whose a payload is cannot be told."""
@@ -45,15 +46,19 @@ def payloads_of_log(lines: list[str]) -> list[Payload]:
     """
     payloads: list[Payload] = []
     stack: list[str] = []
+    steps = _steps
     for line in lines:
-        # Text of programs always carries the prefix, so that it cannot imitate the lines below.
-        if line.startswith(_TEXT) or line.endswith(_CONSUMED):
-            continue
-        if line.startswith(_DATA):
-            if stack and stack[-1] in OUR_PROGRAMS:
-                payloads += _slices(line, stack[-1])
-            continue
-        depth, program = _remembered_step(line) if len(line) <= _SHORT else _step(line)
+        step = steps.get(line)
+        if step is None:
+            # Text of programs always carries the prefix, so that it cannot imitate the lines below.
+            if line.startswith(_TEXT) or line.endswith(_CONSUMED):
+                continue
+            if line.startswith(_DATA):
+                if stack and stack[-1] in OUR_PROGRAMS:
+                    payloads += _slices(line, stack[-1])
+                continue
+            step = _learned_step(line)
+        depth, program = step
         if depth > 0:
             if depth != len(stack) + 1:
                 raise UnreliableLog(f"an invocation at depth {depth} from {len(stack)}")
@@ -68,6 +73,16 @@ def payloads_of_log(lines: list[str]) -> list[Payload]:
     return payloads
 
 
+def _learned_step(line: str) -> tuple[int, str]:
+    """What :func:`_step` says, remembered if the line enters or leaves a program. Two threads may do so at once."""
+    step = _step(line)
+    if step[0] >= 0 and len(line) <= _SHORT:
+        if len(_steps) >= _REMEMBERED:
+            _steps.clear()
+        _steps[line] = step
+    return step
+
+
 def _step(line: str) -> tuple[int, str]:
     """Return the depth at which *line* enters a program, 0 where one ends, negative for any other line; and the program."""
     words = line.split(" ", 3)
@@ -80,9 +95,6 @@ def _step(line: str) -> tuple[int, str]:
     if (action == "success" and len(words) == 3) or action in ("failed", "failed:"):
         return 0, program
     return _NEUTRAL
-
-
-_remembered_step = lru_cache(maxsize=_REMEMBERED)(_step)
 
 
 def _slices(line: str, program: str) -> list[Payload]:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from pumpwatch.storage.schema import CONFIRMED, FINALIZED, PROVISIONAL, SUPERSEDED
+from pumpwatch.storage.schema import FINALIZED, PROVISIONAL, SUPERSEDED
 
 
 class Row(msgspec.Struct, gc=False):
@@ -207,15 +207,13 @@ def _earliest(one: int | None, other: int | None) -> int | None:
     return min(one, other)
 
 
-def counted(row: Row) -> tuple[int, int, int, int, int]:
-    """What a row adds to its token's totals: trades, buys, volume, provisional_volume, unknown_amounts."""
-    if row.state > FINALIZED:
-        return 0, 0, 0, 0, 0
-    amount = row.quote_amount
-    return (
-        1,
-        row.is_buy,
-        amount if amount is not None and row.state >= CONFIRMED else 0,
-        amount if amount is not None and row.state == PROVISIONAL else 0,
-        int(amount is None),
-    )
+def count(total: list[int], state: int, is_buy: int, quote_amount: int | None, *, sign: int = 1) -> None:
+    """Add what a row means for its token to *total*: trades, buys, volume, provisional_volume, unknown_amounts."""
+    if state > FINALIZED:
+        return
+    total[0] += sign
+    total[1] += sign * is_buy
+    if quote_amount is None:
+        total[4] += sign
+    else:
+        total[3 if state == PROVISIONAL else 2] += sign * quote_amount

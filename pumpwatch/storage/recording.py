@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -23,7 +24,7 @@ from pumpwatch.events import (
 )
 from pumpwatch.market import chain_key
 from pumpwatch.storage import statements
-from pumpwatch.storage.identity import Row, counted, merge
+from pumpwatch.storage.identity import Row, count, merge
 from pumpwatch.storage.ids import Ids
 from pumpwatch.storage.schema import CONFIRMED, PROVISIONAL, VENUES
 
@@ -32,6 +33,9 @@ _LONGEST_RAW_BYTES = 256 * 1024
 
 _Arrival = tuple[Trade, str, int]
 _Group = tuple[int, str]
+_Values = tuple[Any, ...]
+
+_STATE, _IS_BUY, _QUOTE_AMOUNT = (Row.__struct_fields__.index(name) for name in ("state", "is_buy", "quote_amount"))
 
 
 class Recording:
@@ -86,29 +90,35 @@ class Recording:
         return trades
 
     def _write_trades(self, arrivals: list[_Arrival]) -> None:
-        groups: dict[_Group, list[Row]] = {}
+        groups: dict[_Group, list[_Values]] = {}
         for trade, source, received_at_us in arrivals:
             token_id = self._ids.token(trade.mint)
-            row = self._row(trade, token_id, source, received_at_us)
-            groups.setdefault((token_id, trade.signature), []).append(row)
+            values = self._values(trade, token_id, source, received_at_us)
+            groups.setdefault((token_id, trade.signature), []).append(values)
         stored = self._stored(groups)
         totals: dict[int, list[int]] = {}
-        inserts: list[tuple[object, ...]] = []
-        updates: list[tuple[object, ...]] = []
-        deletes: list[tuple[object, ...]] = []
-        for group, rows in groups.items():
+        inserts: list[_Values] = []
+        updates: list[_Values] = []
+        deletes: list[_Values] = []
+        for group, arrived in groups.items():
             total = totals.setdefault(group[0], [0, 0, 0, 0, 0])
-            before = stored.get(group, [])
-            if before or len(rows) > 1:
-                ids = {row.id for row in before}
-                _add(total, before, sign=-1)
-                rows = merge([*before, *rows])
-                deletes.extend((number,) for number in ids.difference(row.id for row in rows))
-            _add(total, rows, sign=1)
+            before = stored.get(group)
+            if before is None and len(arrived) == 1:
+                values = arrived[0]
+                inserts.append(values + group)
+                count(total, values[_STATE], values[_IS_BUY], values[_QUOTE_AMOUNT])
+                continue
+            before = before or []
+            ids = {row.id for row in before}
+            for row in before:
+                count(total, row.state, row.is_buy, row.quote_amount, sign=-1)
+            rows = merge([*before, *(Row(*values) for values in arrived)])
+            deletes.extend((number,) for number in ids.difference(row.id for row in rows))
             for row in rows:
+                count(total, row.state, row.is_buy, row.quote_amount)
                 values = msgspec.structs.astuple(row)
                 if row.id is None:
-                    inserts.append((*values, *group))
+                    inserts.append(values + group)
                 else:
                     updates.append((*values[1:], row.id))
         self._execute(statements.DELETE_TRADE, deletes)
@@ -116,40 +126,42 @@ class Recording:
         self._execute(statements.INSERT_TRADE, inserts)
         self._add_to_tokens(totals)
 
-    def _row(self, trade: Trade, token_id: int, source: str, received_at_us: int) -> Row:
+    def _values(self, trade: Trade, token_id: int, source: str, received_at_us: int) -> _Values:
+        """The fields of a new :class:`Row`, in their order."""
         of_chain = trade.event_index is not None
         quote_id = self._ids.quote(self._connection, trade.quote_mint)
         if of_chain:
             self._ids.set_quote(self._connection, token_id, quote_id)
-        return Row(
-            id=None,
-            wallet_id=self._ids.wallet(trade.wallet),
-            event_index=trade.event_index,
-            state=CONFIRMED if of_chain else PROVISIONAL,
-            is_buy=int(trade.is_buy),
-            venue=VENUES[trade.venue],
-            by_mayhem_agent=int(trade.by_mayhem_agent),
-            slot=trade.slot,
-            block_time=trade.block_time,
-            token_amount=trade.token_amount,
-            quote_amount=trade.quote_amount,
-            trader_quote_amount=trade.trader_quote_amount,
-            quote_id=quote_id,
-            protocol_fee=trade.protocol_fee,
-            creator_fee=trade.creator_fee,
-            lp_fee=trade.lp_fee,
-            virtual_token_reserves=trade.virtual_token_reserves,
-            virtual_quote_reserves=trade.virtual_quote_reserves,
-            real_token_reserves=trade.real_token_reserves,
-            real_quote_reserves=trade.real_quote_reserves,
-            chain_key=chain_key(trade.venue, trade.slot, trade.virtual_token_reserves, trade.virtual_quote_reserves),
-            message_key=trade.message_key,
-            pumpportal_at_us=received_at_us if source == "pumpportal" else None,
-            helius_at_us=received_at_us if source == "helius" else None,
-            backfill_at_us=received_at_us if source == "backfill" else None,
+        tokens, quote = trade.virtual_token_reserves, trade.virtual_quote_reserves
+        return (
+            None,
+            self._ids.wallet(trade.wallet),
+            trade.event_index,
+            CONFIRMED if of_chain else PROVISIONAL,
+            1 if trade.is_buy else 0,
+            VENUES[trade.venue],
+            1 if trade.by_mayhem_agent else 0,
+            trade.slot,
+            trade.block_time,
+            trade.token_amount,
+            trade.quote_amount,
+            trade.trader_quote_amount,
+            quote_id,
+            trade.protocol_fee,
+            trade.creator_fee,
+            trade.lp_fee,
+            tokens,
+            quote,
+            trade.real_token_reserves,
+            trade.real_quote_reserves,
+            chain_key(trade.venue, trade.slot, tokens, quote),
+            trade.message_key,
+            received_at_us if source == "pumpportal" else None,
+            received_at_us if source == "helius" else None,
+            received_at_us if source == "backfill" else None,
         )
 
-    def _stored(self, groups: dict[_Group, list[Row]]) -> dict[_Group, list[Row]]:
+    def _stored(self, groups: dict[_Group, list[_Values]]) -> dict[_Group, list[Row]]:
         """What the database has of these groups already."""
         wanted = msgspec.json.encode([(token_id, signature[-24:]) for token_id, signature in groups]).decode()
         stored: dict[_Group, list[Row]] = {}
@@ -254,12 +266,6 @@ class Recording:
     def _execute(self, statement: str, parameters: Sequence[tuple[object, ...]]) -> None:
         if parameters:
             self._connection.exec_driver_sql(statement, list(parameters))
-
-
-def _add(total: list[int], rows: list[Row], *, sign: int) -> None:
-    for row in rows:
-        for place, number in enumerate(counted(row)):
-            total[place] += sign * number
 
 
 def _flag(value: bool | None) -> int | None:  # noqa: FBT001 - a value, not a switch
