@@ -281,11 +281,11 @@ class Feed(WorkerThread):
             says = f"says that its data is of origin {visible(theirs, limit=20)}" if theirs else "is no simulator"
             reason = f"{self._endpoint.shown} {says}, and the database is of origin {self._origin}: they must not be mixed"
             return Ending(kind="wrong origin", reason=reason)
-        self._connects += 1
-        self._count_connected()
+        self._reset_subscriptions()
         self._connected_at = time.monotonic()
         self._coverage.until_us = self._coverage.until_us or time.time_ns() // 1000
-        self._reset_subscriptions()
+        self._connects += 1
+        self._count_connected()
         self._set_state("connected", "")
         logger.info("{} connected to {}", self.name, self._endpoint.shown)
         self._sender.wake()

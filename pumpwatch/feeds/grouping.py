@@ -49,7 +49,7 @@ class Grouping:
             self._merged = _split(addresses)
             if not self._merged:  # nothing is wanted any more
                 self._groups = []
-        return self._groups + self._merged
+        return list(dict.fromkeys(self._groups + self._merged))
 
 
 def _split(addresses: frozenset[str]) -> list[Target]:

@@ -160,6 +160,11 @@ class FriendlyServer:
                     connection.send(_text(message))
 
     @property
+    def accepted(self) -> int:
+        """Connections that were taken since the start."""
+        return len(self._connections)
+
+    @property
     def connected(self) -> int:
         """Connections that are open now."""
         return sum(connection.state is State.OPEN for connection in self._connections)
