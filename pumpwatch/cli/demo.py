@@ -62,6 +62,7 @@ class Worker:
     environment: Mapping[str, str]
     folder: Path
     log: Path
+    options: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = None
     asked_to_stop: bool = False
 
@@ -72,8 +73,8 @@ class Worker:
         if sys.platform == "win32":
             group = subprocess.CREATE_NEW_PROCESS_GROUP
         with self.log.open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "pumpwatch", "run", "--simulator"],
+            self.process = subprocess.Popen(  # noqa: S603 - ourselves, with options of our own
+                [sys.executable, "-m", "pumpwatch", "run", "--simulator", *self.options],
                 cwd=self.folder,
                 env=dict(self.environment),
                 stdin=subprocess.DEVNULL,
@@ -135,12 +136,13 @@ def run_demo(*, seconds: float, rate: float, faults: tuple[str, ...], provider: 
     """
     target = (database or Path(f"pumpwatch-demo-{time.strftime('%Y%m%d-%H%M%S')}.db")).absolute()
     _check(faults, provider, target)
+    played = () if provider is None else ("--provider", provider)
     with tempfile.TemporaryDirectory(prefix="pumpwatch-demo-", ignore_cleanup_errors=True) as scratch:
         folder = Path(scratch)
         with Simulator(
             seed=int(time.time()), rate=rate, provider=provider, chain_delay_seconds=0.25, database=target
         ) as simulator:
-            worker = Worker(_environment(simulator, target, provider), folder, folder / "worker.log")
+            worker = Worker(_environment(simulator, target, provider), folder, folder / "worker.log", played)
             simulator.kill_worker = worker.kill
             worker.start()
             try:

@@ -45,10 +45,10 @@ class PumpPortalServer(FeedServer):
         with self.world.lock:
             del self._subscriptions[client]
 
-    def may_connect(self, api_key: str) -> tuple[int, str] | None:
+    def may_connect(self, api_key: str, others: int) -> tuple[int, str] | None:
         del api_key
         limits = self.world.limits
-        if limits is not None and limits.one_pumpportal_connection and self.open_clients():
+        if limits is not None and limits.one_pumpportal_connection and others:
             return 403, "only one WebSocket connection at a time"
         return None
 

@@ -19,6 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
+from websockets.protocol import State
 from websockets.sync.server import Server, ServerConnection, serve
 
 from pumpwatch.simulator.delivered import Delivered, Feed, Interest
@@ -270,6 +271,7 @@ class FeedServer(ABC):
         self.clients: list[Client] = []
         self.handshakes = 0
         self.refused = 0
+        self._admitted: set[ServerConnection] = set()
         self._clients_lock = threading.Lock()
         self._listener = Listener()
         self.url = f"ws://127.0.0.1:{self._listener.port}"
@@ -292,9 +294,9 @@ class FeedServer(ABC):
     def disconnected(self, client: Client) -> None:
         """Forget its subscriptions."""
 
-    def may_connect(self, api_key: str) -> tuple[int, str] | None:
-        """A status and text that refuse the connection, or None."""
-        del api_key
+    def may_connect(self, api_key: str, others: int) -> tuple[int, str] | None:
+        """A status and text that refuse the connection, or None; *others* are there or on their way already."""
+        del api_key, others
         return None
 
     def start(self) -> None:
@@ -339,7 +341,12 @@ class FeedServer(ABC):
             connection.socket.drip(self.trouble.drip_seconds)
         if now < self.trouble.refuse_until:
             return self._refusal(self.trouble.refuse, "refused by the simulator", self.trouble.retry_after)
-        refusal = self.may_connect(parse_qs(urlsplit(request.path).query).get("api-key", [""])[0])
+        api_key = parse_qs(urlsplit(request.path).query).get("api-key", [""])[0]
+        with self._clients_lock:
+            self._admitted = {other for other in self._admitted if other.protocol.state is not State.CLOSED}
+            refusal = self.may_connect(api_key, len(self._admitted))
+            if refusal is None:
+                self._admitted.add(connection)
         return None if refusal is None else self._refusal(*refusal, None)
 
     def _refusal(self, status: int, text: str, retry_after: str | None) -> Response:

@@ -98,13 +98,13 @@ class SolanaServer(FeedServer):
         with self.world.lock:
             del self._subscriptions[client]
 
-    def may_connect(self, api_key: str) -> tuple[int, str] | None:
+    def may_connect(self, api_key: str, others: int) -> tuple[int, str] | None:
         limits = self.world.limits
         if limits is None:
             return None
         if limits.needs_key and not api_key:
             return 401, "Invalid API Key"
-        return (429, "too many connections") if len(self.open_clients()) >= limits.connections else None
+        return (429, "too many connections") if others >= limits.connections else None
 
     def receive(self, client: Client, text: str) -> None:
         """Answer one request."""

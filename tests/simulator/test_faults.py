@@ -109,8 +109,10 @@ def test_mute_answers_pings_and_sends_no_data(simulator: Simulator, follower: Cl
 def test_half_open_sends_not_even_pongs(simulator: Simulator, follower: ClientConnection) -> None:
     simulator.fault("half_open", feed="pumpportal")
     simulator.trade(100)
+    follower.send(json.dumps({"method": "subscribeTokenTrade", "keys": ["later"]}))
 
     assert not answers_pings(follower, 0.2)
+    assert "later" not in simulator.pumpportal.followed()
     with pytest.raises(TimeoutError):
         follower.recv(timeout=0.1)
     assert simulator.delivered.count("pumpportal") == 0
