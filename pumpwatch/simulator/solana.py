@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import itertools
 import json
-from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from pumpwatch.simulator import chain
 from pumpwatch.simulator.logs import dumps, truncated
+from pumpwatch.simulator.recorded import addresses_in
 from pumpwatch.simulator.serving import Client, FeedServer, World
 from pumpwatch.simulator.transaction import Transaction
-from pumpwatch.simulator.wire import LAYOUTS
 
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600
@@ -295,7 +294,7 @@ class SolanaServer(FeedServer):
         """Send a recorded ``logsNotification`` under each log subscription that it concerns; returns how many these are."""
         message = json.loads(text)
         logs = message["params"]["result"]["value"]["logs"]
-        concerned = addresses_in(logs)
+        concerned = addresses_in(logs) | {_ALL}
         reached = 0
         with self.world.lock:
             for client, held in self._subscriptions.items():
@@ -322,31 +321,6 @@ class SolanaServer(FeedServer):
                         held.dead.add(made)
                         died += 1
         return died
-
-
-def addresses_in(lines: list[str]) -> set[str]:
-    """What a recorded log concerns: programs it names, and mint, curve and canonical pool of each TradeEvent and CreateEvent."""
-    found = {_ALL}
-    for line in lines:
-        words = line.split(" ")
-        if line.startswith("Program data: "):
-            found |= _coin_addresses(b64decode(words[2]))
-        elif line.startswith("Program ") and words[1] not in {"log:", "return:"}:
-            found.add(words[1])
-    return found
-
-
-def _coin_addresses(payload: bytes) -> set[str]:
-    if payload[:8] == LAYOUTS["TradeEvent"].discriminator and len(payload) >= 40:
-        start = 8
-    elif payload[:8] == LAYOUTS["CreateEvent"].discriminator:
-        start = 8
-        for _ in range(3):
-            start += 4 + int.from_bytes(payload[start : start + 4], "little")
-    else:
-        return set()
-    mint = chain.address(payload[start : start + 32])
-    return {mint, chain.bonding_curve(mint), chain.canonical_pool(mint)}
 
 
 def _logs_notification(made: int, slot: int, value: str) -> str:
