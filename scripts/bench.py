@@ -30,6 +30,7 @@ import psutil
 HERE = Path(__file__).resolve().parent
 KINDS = ("pumpportal", "logs")
 _PACED_SECONDS = 20
+_STOP_SIGNAL = getattr(signal, "CTRL_C_EVENT", signal.SIGINT)
 _LARGE_TRADES = 5_000_000
 _GIVE_UP_SECONDS = 1800.0
 
@@ -75,7 +76,7 @@ def worker(folder: Path, kind: str, url: str, *, command: list[str] | None = Non
     process = subprocess.Popen(command or [sys.executable, "-m", "pumpwatch", "run", "--simulator"], cwd=folder, env=environment)
     try:
         yield process
-        process.send_signal(signal.CTRL_C_EVENT if sys.platform == "win32" else signal.SIGINT)
+        process.send_signal(_STOP_SIGNAL)
         process.wait(15)
     finally:
         process.kill()

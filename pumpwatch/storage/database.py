@@ -86,6 +86,15 @@ def _damaged(path: Path, found: object) -> DatabaseError:
     )
 
 
+@contextlib.contextmanager
+def _disposed_on_error(engine: sa.Engine) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        engine.dispose()
+        raise
+
+
 def _on_connect(statements: tuple[str, ...]) -> Any:
     def connect(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # the driver emits no BEGIN of its own
@@ -135,11 +144,13 @@ def writing_engine(path: Path, *, busy_timeout_seconds: float, synchronous: str)
         ),
     )
     sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-    with translated(path), engine.connect() as connection:
-        mode = connection.connection.execute("PRAGMA journal_mode").fetchone()[0]
-    if mode != "wal":
-        engine.dispose()
-        raise DatabaseError(f"the file system of {path} cannot do write-ahead logging (journal mode {mode}): use a local disk")
+    with _disposed_on_error(engine):
+        with translated(path), engine.connect() as connection:
+            mode = connection.connection.execute("PRAGMA journal_mode").fetchone()[0]
+        if mode != "wal":
+            raise DatabaseError(
+                f"the file system of {path} cannot do write-ahead logging (journal mode {mode}): use a local disk"
+            )
     return engine
 
 
@@ -160,7 +171,7 @@ def reading_engine(path: Path) -> sa.Engine:
         poolclass=sa.pool.QueuePool,
     )
     sa.event.listen(engine, "connect", _on_connect(("PRAGMA query_only=ON",)))
-    with translated(path), engine.connect() as connection:
+    with _disposed_on_error(engine), translated(path), engine.connect() as connection:
         _check_version(path, _user_version(connection))
     return engine
 
