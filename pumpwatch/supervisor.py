@@ -28,7 +28,6 @@ from pumpwatch.errors import AllFeedsRefused, DatabaseBusy
 from pumpwatch.events import Delivery, Event, GapOpened
 from pumpwatch.feeds.feed import Feed
 from pumpwatch.feeds.helius import HeliusFeed
-from pumpwatch.feeds.opens import state_folder
 from pumpwatch.feeds.pumpportal import PumpPortalFeed
 from pumpwatch.feeds.wanted import Wanted
 from pumpwatch.providers import Provider, provider_named, provider_of
@@ -57,17 +56,15 @@ class Supervisor:
     Args:
         origin: Of the data: ``mainnet``, or ``simulator`` for the built-in one.
         provider: The loopback server plays this provider: its limits hold, and its rules for opening connections.
-        folder: Where the memory of servers is kept; None = this user's state folder.
+        folder: Where the memory of servers is kept.
 
     """
 
-    def __init__(
-        self, settings: Settings, *, origin: str = "mainnet", provider: str | None = None, folder: Path | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, *, folder: Path, origin: str = "mainnet", provider: str | None = None) -> None:
         self._settings = settings
         self._origin = origin
         self._plays = provider
-        self._folder = folder or state_folder()
+        self._folder = folder
         self._database = settings.pumpwatch.database
         self._lock = WriterLock(self._database)
         self._status_file = StatusFile(status_file.path_of(self._database))
@@ -96,7 +93,7 @@ class Supervisor:
                 self._watch(stop_requested, for_seconds)
             finally:
                 self._stop()
-        for thread in (self._writer, self._watchlist, *self._feeds):
+        for thread in self._threads():
             if thread.error is not None:
                 raise thread.error
         return 0
@@ -225,7 +222,7 @@ class Supervisor:
         )
         for line in self._budget.projection(time.time(), paid_trades=paid):
             logger.info("cost: {}", line)
-        for thread in (self._writer, self._watchlist, *self._feeds):
+        for thread in self._threads():
             thread.start()
         self._state = "running"
 
@@ -234,8 +231,9 @@ class Supervisor:
         end = None if for_seconds is None else Deadline(for_seconds)
         while not stop_requested() and (end is None or end.left() > 0):
             self.turn(time.monotonic())
-            if any(thread.error is not None or not thread.is_alive() for thread in self._threads()):
-                return
+            for thread in self._threads():
+                if not thread.is_alive():
+                    raise thread.error or RuntimeError(f"the {thread.name} thread has ended by itself")
             time.sleep(_POLL_SECONDS)
 
     def turn(self, now: float) -> None:

@@ -8,6 +8,8 @@ from abc import ABC, abstractmethod
 
 from loguru import logger
 
+from pumpwatch.errors import StopError
+
 
 class WorkerThread(threading.Thread, ABC):
     """
@@ -31,7 +33,8 @@ class WorkerThread(threading.Thread, ABC):
             self.work()
         except BaseException as error:  # noqa: BLE001 - the one place where a thread ends: nothing may pass it unseen
             self.error = error
-            logger.opt(exception=error).critical("the {} thread failed", self.name)
+            is_defect = not isinstance(error, StopError)
+            logger.opt(exception=error if is_defect else None).critical("the {} thread failed: {}", self.name, error)
 
     def stop(self) -> None:
         """Ask the thread to end. Idempotent, from any thread, never blocks; overridden where a wait must be interrupted."""

@@ -133,9 +133,7 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     demo.add_argument("--rate", type=seconds, default=20.0, metavar="TRADES", help="trades per second (default: 20)")
     demo.add_argument("--faults", default="", metavar="NAME,...", help="what goes wrong on the way: drop, mute, garbage, ...")
     demo.add_argument("--provider", metavar="NAME", help="play the limits of a real provider")
-    demo.add_argument(
-        "--database", type=Path, metavar="FILE", help="a new file for the record (default: one in a temporary folder)"
-    )
+    demo.add_argument("--database", type=Path, metavar="FILE", help="a new file for the record (default: one in this folder)")
     demo.set_defaults(function=_demo, takes_settings=False)
 
 

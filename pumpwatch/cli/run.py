@@ -13,6 +13,7 @@ from loguru import logger
 from pumpwatch.config import Settings
 from pumpwatch.errors import AlreadyRunning
 from pumpwatch.feeds.opens import state_folder, stored_wait
+from pumpwatch.storage.lock import beside
 from pumpwatch.supervisor import Supervisor
 
 
@@ -50,7 +51,9 @@ def run_worker(
         from pumpwatch.simulator.worker_faults import install
 
         install(settings.pumpwatch.database)
-    supervisor = Supervisor(settings, origin="simulator" if simulator else "mainnet", provider=provider)
+    # What is remembered of a played server must not slow down the real ones, nor another demo.
+    folder = beside(settings.pumpwatch.database, "servers") if simulator else state_folder()
+    supervisor = Supervisor(settings, origin="simulator" if simulator else "mainnet", provider=provider, folder=folder)
     try:
         with _stop_signals() as signals:
             return supervisor.run(stop_requested=signals.requested, for_seconds=for_seconds)
