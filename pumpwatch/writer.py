@@ -60,11 +60,11 @@ class Writer(WorkerThread):
         if batch and self._attempt("storing", lambda: self._store.apply(batch)):
             self._intake.stored()
         now = self._clock()
-        if now >= self._next_upkeep:
+        if now >= self._next_upkeep or self._store.is_crowded:
             self._next_upkeep = now + _UPKEEP_SECONDS
             self._store.check_file()
             self._attempt("taking old messages out", lambda: self._store.prune(now_us=time.time_ns() // 1000), tries=1)
-        if now >= self._next_checkpoint and not batch:
+        if now >= self._next_checkpoint:
             self._next_checkpoint = now + _CHECKPOINT_SECONDS
             self._attempt("emptying the write-ahead log", self._store.checkpoint, tries=1)
 

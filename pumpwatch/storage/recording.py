@@ -45,6 +45,7 @@ class Recording:
     Attributes:
         trades: By how much the number of rows in trade_log has changed.
         has_gaps: Whether a gap was among the events.
+        kept: Messages kept as rejected or unread.
     """
 
     def __init__(self, connection: sa.Connection, ids: Ids) -> None:
@@ -53,6 +54,7 @@ class Recording:
         self._counts: dict[str, int] = {}
         self.trades = 0
         self.has_gaps = False
+        self.kept = 0
 
     def write(self, deliveries: Sequence[Delivery]) -> None:
         """Write all events of *deliveries*. Call once."""
@@ -259,6 +261,7 @@ class Recording:
         values = (delivery.received_at_us, delivery.source, event.kind, reason, event.signature, event.slot, raw)
         self._execute(statements.INSERT_UNREAD if event.ours else statements.INSERT_REJECTED, [values])
         self._count(event.kind)
+        self.kept += 1
 
     def _count(self, kind: str) -> None:
         self._counts[kind] = self._counts.get(kind, 0) + 1

@@ -53,6 +53,7 @@ class Store:
         self.trades = int(self._read("SELECT ifnull(sum(trades), 0) FROM tokens")[0][0])
         self.gaps_open = self._read(_OPEN_GAPS)[0][0]
         self.last_commit_at: float | None = None
+        self._kept_since_prune = 0
 
     @classmethod
     def open(cls, path: Path, *, origin: str, busy_timeout_seconds: float = 5.0, synchronous: str = "normal") -> Store:
@@ -120,6 +121,7 @@ class Store:
         recording.write(deliveries)
         now_us = str(time.time_ns() // 1000)
         connection.exec_driver_sql(statements.SET_META, ("last_commit_us", now_us))
+        self._kept_since_prune += recording.kept
         if recording.has_gaps:
             self.gaps_open = connection.exec_driver_sql(_OPEN_GAPS).scalar_one()
         return recording.trades
@@ -172,6 +174,11 @@ class Store:
         with database.translated(self._path), self._engine.connect() as connection:
             return list(connection.exec_driver_sql(statement, parameters))
 
+    @property
+    def is_crowded(self) -> bool:
+        """So many messages were kept since the last :meth:`prune` that it should not wait."""
+        return self._kept_since_prune >= REJECTED_ROWS // 4
+
     def prune(self, *, now_us: int) -> None:
         """
         Take the oldest of the kept messages out, beyond their bounds.
@@ -180,6 +187,7 @@ class Store:
             DatabaseBusy: Try again later.
 
         """
+        self._kept_since_prune = 0
         oldest_us = now_us - UNREAD_DAYS * 24 * 3600 * 1_000_000
         with database.translated(self._path), self._engine.begin() as connection:
             connection.exec_driver_sql(

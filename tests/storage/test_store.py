@@ -214,6 +214,16 @@ def test_rejected_messages_stay_within_their_bounds_oldest_out(store: Store, pat
     assert {row["kind"]: row["count"] for row in ask(path, "SELECT * FROM counts")} == {"not json": 30, "unknown event": 30}
 
 
+def test_a_flood_of_rejected_messages_asks_to_be_pruned_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "REJECTED_ROWS", 8)
+    store.apply([delivery("helius", Rejected(kind="not json", reason="?", raw=b"?"))])
+    assert not store.is_crowded
+    store.apply([delivery("helius", Rejected(kind="not json", reason="?", raw=b"?"))])
+    assert store.is_crowded
+    store.prune(now_us=NOW_US)
+    assert not store.is_crowded
+
+
 def test_a_huge_rejected_message_is_cut_and_says_so(store: Store, path: Path) -> None:
     store.apply([delivery("helius", Rejected(kind="too large", reason="why", raw=bytes(1_000_000)))])
     (row,) = ask(path, "SELECT length(raw) AS size, reason FROM rejected")
