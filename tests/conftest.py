@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,3 +21,15 @@ def corpus() -> Path:
     if os.environ.get("CI"):
         pytest.fail(f"the corpus is missing: {CORPUS}")
     pytest.skip("the corpus of real data is not here")
+
+
+@pytest.fixture(autouse=True)
+def no_forgotten_thread() -> Iterator[None]:
+    """What a test starts, it ends; forgotten sockets and files warn, and a warning fails the test."""
+    before = set(threading.enumerate())
+    yield
+    until = time.monotonic() + 5
+    while left := [thread for thread in threading.enumerate() if thread not in before and thread.is_alive()]:
+        if time.monotonic() > until:
+            pytest.fail(f"forgotten threads: {', '.join(thread.name for thread in left)}")
+        time.sleep(0.01)
