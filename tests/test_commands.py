@@ -15,8 +15,8 @@ import pytest
 from pumpwatch.commands import STALE_SECONDS, Answer, CommandBox, Request, ask, directory_of
 from pumpwatch.errors import TransientError
 
-#: Near the true time: files carry it too.
-NOW = time.time()
+#: The true time at the start of a test: files carry it too.
+NOW = 0.0
 ID = "0123456789abcdef"
 
 
@@ -35,6 +35,11 @@ class Worker:
 
     def files(self) -> list[str]:
         return sorted(path.name for path in self.directory.iterdir())
+
+
+@pytest.fixture(autouse=True)
+def now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "NOW", time.time())
 
 
 @pytest.fixture
