@@ -44,6 +44,7 @@ STOP_WITHIN_SECONDS = 5.0
 SPILL_AFTER_SECONDS = 4.0
 
 _POLL_SECONDS = 0.1
+_START_WAITS_SECONDS = 0.5
 _USAGE_SECONDS = 10.0
 _HEARTBEAT_SECONDS = 60.0
 _MOST_POOLS = 50_000
@@ -101,17 +102,24 @@ class Supervisor:
     def _open_store(self, stop_requested: Callable[[], bool]) -> Store | None:
         """Open the database; as long as another program holds it, wait."""
         writer = self._settings.writer
+        next_word = 0.0
         while not stop_requested():
             try:
-                return Store.open(
+                store = Store.open(
                     self._database,
                     origin=self._origin,
-                    busy_timeout_seconds=writer.busy_timeout_seconds,
+                    # SQLite's own wait cannot be interrupted, and this is the thread that a signal must reach.
+                    busy_timeout_seconds=min(writer.busy_timeout_seconds, _START_WAITS_SECONDS),
                     synchronous=writer.synchronous,
                 )
             except DatabaseBusy as error:
-                logger.error("the start must wait: {}", error)
+                if time.monotonic() >= next_word:
+                    logger.error("the start must wait: {}", error)
+                    next_word = time.monotonic() + _HEARTBEAT_SECONDS
                 time.sleep(_POLL_SECONDS)
+            else:
+                store.wait_for_locks(writer.busy_timeout_seconds)
+                return store
         return None
 
     def _build(self, store: Store) -> None:

@@ -126,6 +126,10 @@ class Store:
             self.gaps_open = connection.exec_driver_sql(_OPEN_GAPS).scalar_one()
         return recording.trades
 
+    def wait_for_locks(self, seconds: float) -> None:
+        """From now on, wait so long for another program's lock before :class:`DatabaseBusy` is raised."""
+        self._read(f"PRAGMA busy_timeout={round(seconds * 1000)}")
+
     def last_commit_us(self) -> int | None:
         """When the file was last written by us, in unix microseconds; None in a new file."""
         rows = self._read("SELECT value FROM meta WHERE key = 'last_commit_us'")
