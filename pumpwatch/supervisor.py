@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from loguru import logger
 
 import pumpwatch
@@ -154,6 +155,8 @@ class Supervisor:
             listening=self._is_listening,
         )
         self._feeds = tuple(self._build_feeds(chain))
+        # Whoever would have told their end has ended. What follows is the restart's.
+        self._tell(*(msgspec.structs.replace(gap, to_us=max(gap.from_us, now_us)) for gap in store.endless_gaps()))
         if spells and (last_us := store.last_commit_us()) is not None:
             self._restart_gap = GapOpened(cause="restart", from_us=min(last_us, now_us))
             self._tell(self._restart_gap)

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, Programmin
 
 import pumpwatch
 from pumpwatch.errors import DatabaseError
-from pumpwatch.events import Delivery, PoolSeen, Rejected, SpellStarted, Usage
+from pumpwatch.events import Delivery, GapOpened, PoolSeen, Rejected, SpellStarted, Usage
 from pumpwatch.storage import database, statements
 from pumpwatch.storage.ids import Ids
 from pumpwatch.storage.recording import Recording
@@ -134,6 +134,14 @@ class Store:
         """When the file was last written by us, in unix microseconds; None in a new file."""
         rows = self._read("SELECT value FROM meta WHERE key = 'last_commit_us'")
         return int(rows[0][0]) if rows else None
+
+    def endless_gaps(self) -> list[GapOpened]:
+        """Gaps that were told without their end."""
+        rows = self._read("SELECT cause, feed, mint, signature, slot, from_us, detail FROM gaps WHERE to_us IS NULL ORDER BY id")
+        return [
+            GapOpened(cause=cause, feed=feed, mint=mint, signature=signature, slot=slot, from_us=from_us, detail=detail)
+            for cause, feed, mint, signature, slot, from_us, detail in rows
+        ]
 
     def open_spells(self) -> list[SpellStarted]:
         """What was being watched when the file was last written."""
