@@ -60,8 +60,9 @@ def merge(rows: Iterable[Row]) -> list[Row]:
             the transaction are known once one is, since a chain source delivers a transaction whole. They may be changed.
 
     Returns:
-        The rows that should be stored now. Those with an id replace the stored row of that id; a stored id that is not among them
-        is to be deleted (its facts are in another row). At most one row an event_index, and one a message.
+        The rows that should be stored now, each id of a stored row among them: such a row replaces the stored one. (Facts are only
+        added. A stored message finds its trade only when that trade is new, and gives it its row.) At most one row an
+        event_index, and one a message.
 
     """
     chain: dict[int, Row] = {}

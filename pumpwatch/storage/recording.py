@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -101,7 +102,6 @@ class Recording:
         totals: dict[int, list[int]] = {}
         inserts: list[_Values] = []
         updates: list[_Values] = []
-        deletes: list[_Values] = []
         for group, arrived in groups.items():
             total = totals.setdefault(group[0], [0, 0, 0, 0, 0])
             before = stored.get(group)
@@ -111,11 +111,9 @@ class Recording:
                 count(total, values[_STATE], values[_IS_BUY], values[_QUOTE_AMOUNT])
                 continue
             before = before or []
-            ids = {row.id for row in before}
             for row in before:
                 count(total, row.state, row.is_buy, row.quote_amount, sign=-1)
             rows = merge([*before, *(Row(*values) for values in arrived)])
-            deletes.extend((number,) for number in ids.difference(row.id for row in rows))
             for row in rows:
                 count(total, row.state, row.is_buy, row.quote_amount)
                 values = msgspec.structs.astuple(row)
@@ -123,10 +121,17 @@ class Recording:
                     inserts.append(values + group)
                 else:
                     updates.append((*values[1:], row.id))
-        self._execute(statements.DELETE_TRADE, deletes)
         self._execute(statements.UPDATE_TRADE, updates)
-        self._execute(statements.INSERT_TRADE, inserts)
+        self._insert(inserts)
         self._add_to_tokens(totals)
+
+    def _insert(self, rows: list[_Values]) -> None:
+        """Many rows a statement: each statement's end is a wait for the interpreter, which the feeds' threads hold."""
+        size = statements.INSERT_TRADES_ROWS
+        whole = len(rows) - len(rows) % size
+        flat = [tuple(chain.from_iterable(rows[start : start + size])) for start in range(0, whole, size)]
+        self._execute(statements.INSERT_TRADES, flat)
+        self._execute(statements.INSERT_TRADE, rows[whole:])
 
     def _values(self, trade: Trade, token_id: int, source: str, received_at_us: int) -> _Values:
         """The fields of a new :class:`Row`, in their order."""
@@ -168,9 +173,8 @@ class Recording:
         wanted = msgspec.json.encode([(token_id, signature[-24:]) for token_id, signature in groups]).decode()
         stored: dict[_Group, list[Row]] = {}
         for token_id, signature, *values in self._connection.exec_driver_sql(statements.STORED_TRADES, (wanted,)):
-            group = (token_id, signature)
-            if group in groups:  # and not another signature with the same end
-                stored.setdefault(group, []).append(Row(*values))
+            # Signatures with the same end are found too; nobody asks for those.
+            stored.setdefault((token_id, signature), []).append(Row(*values))
         return stored
 
     def _add_to_tokens(self, totals: dict[int, list[int]]) -> None:

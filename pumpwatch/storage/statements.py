@@ -13,12 +13,16 @@ _ROW = [field.name for field in msgspec.structs.fields(Row)]
 _CHANGING = [name for name in _ROW if name != "id"]
 
 #: Parameters: every field of Row, then token_id and signature.
-INSERT_TRADE: Final = f"INSERT INTO trades ({', '.join(_ROW)}, token_id, signature) VALUES ({', '.join('?' * (len(_ROW) + 2))})"
+_INTO_TRADES: Final = f"INSERT INTO trades ({', '.join(_ROW)}, token_id, signature) VALUES "
+_TRADE: Final = f"({', '.join('?' * (len(_ROW) + 2))})"
+INSERT_TRADE: Final = _INTO_TRADES + _TRADE
+
+#: The same for so many trades at once.
+INSERT_TRADES_ROWS: Final = 100
+INSERT_TRADES: Final = _INTO_TRADES + ", ".join([_TRADE] * INSERT_TRADES_ROWS)
 
 #: Parameters: every field of Row but id, then id.
 UPDATE_TRADE: Final = f"UPDATE trades SET {', '.join(f'{name} = ?' for name in _CHANGING)} WHERE id = ?"
-
-DELETE_TRADE: Final = "DELETE FROM trades WHERE id = ?"
 
 #: Parameter: JSON list of [token_id, last 24 characters of the signature].
 STORED_TRADES: Final = f"""

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -96,13 +97,25 @@ def test_a_message_the_chain_does_not_know_is_superseded_and_not_counted(store: 
     assert store.trades == 1
 
 
-def test_history_wins_over_what_came_live(store: Store) -> None:
-    forked = chain_trade(quote_amount=5, slot=366_647_529)
-    store.apply([delivery("backfill", chain_trade())])
-    store.apply([delivery("helius", forked)])
+@pytest.mark.parametrize("order", [0, 1])
+def test_history_wins_over_what_came_live(store: Store, order: int) -> None:
+    """The same transaction may have run differently on a fork that died."""
+    reports = [delivery("backfill", chain_trade()), delivery("helius", chain_trade(quote_amount=5, slot=366_647_529))]
+    for report in (reports[order], reports[1 - order]):
+        store.apply([report])
 
     (row,) = rows(store)
     assert (row["quote_amount"], row["slot"], row["h"], row["b"]) == (987_654_320, 366_647_528, 1, 1)
+
+
+@pytest.mark.parametrize("order", [0, 1])
+def test_of_two_live_reports_the_later_slot_wins(store: Store, order: int) -> None:
+    reports = [delivery("helius", chain_trade(quote_amount=5, slot=1)), delivery("helius", chain_trade(quote_amount=6, slot=2))]
+    for report in (reports[order], reports[1 - order]):
+        store.apply([report])
+
+    (row,) = rows(store)
+    assert (row["quote_amount"], row["slot"]) == (6, 2)
 
 
 def test_signatures_with_the_same_end_are_not_mixed_up(store: Store) -> None:
