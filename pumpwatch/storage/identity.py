@@ -60,8 +60,8 @@ def merge(rows: Iterable[Row]) -> list[Row]:
             the transaction are known once one is, since a chain source delivers a transaction whole. They may be changed.
 
     Returns:
-        The rows that should be stored now, each id of a stored row among them: such a row replaces the stored one. (Facts are only
-        added. A stored message finds its trade only when that trade is new, and gives it its row.) At most one row an
+        The rows that should be stored now, each id of a stored row among them: such a row replaces the stored one. (Facts are
+        only added. A stored message finds its trade only when that trade is new, and gives it its row.) At most one row an
         event_index, and one a message.
 
     """
