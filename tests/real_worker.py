@@ -31,12 +31,11 @@ QUICK: Final[Mapping[str, str]] = {
     "PUMPWATCH_WRITER_BUSY_TIMEOUT_SECONDS": "0.5",
 }
 
-#: Every coin of the market is recorded, from both feeds.
+#: Every coin of the market that the worker hears of is recorded, from both feeds.
 EVERYTHING: Final[Mapping[str, str]] = {
     "PUMPPORTAL_API_KEY": "test-key-1",
     "HELIUS_API_KEY": "test-key-2",
     "PUMPWATCH_PUMPPORTAL_TRADES": "all",
-    "PUMPWATCH_HELIUS_SCOPE": "all",
     "PUMPWATCH_WATCH_ADMIT": "all",
     "PUMPWATCH_WATCH_MAX_TOKENS": "1000",
     "PUMPWATCH_BUDGET_PUMPPORTAL_SOL_PER_DAY": "1000",
@@ -221,8 +220,14 @@ def logs_subscribed(simulator: Simulator) -> int:
         return sum(len(held.logs) for held in simulator.solana._subscriptions.values())
 
 
-def recorded_all(worker: RealWorker, simulator: Simulator) -> bool:
-    """Everything that a feed has sent so far is in the record."""
-    return all(client.is_idle for server in simulator.next_servers() for client in server.open_clients()) and (
-        worker.count() >= simulator.delivered.count_any()
-    )
+def settled(worker: RealWorker, simulator: Simulator) -> Grade:
+    """
+    Wait until everything that was delivered is recorded, stop the worker, and grade the record.
+
+    What is never recorded is waited for in vain, and graded as missing.
+    """
+    ends = time.monotonic() + _PATIENCE_SECONDS / 2
+    while not worker.grade(simulator).passed and time.monotonic() < ends:
+        time.sleep(0.1)
+    assert worker.stop() == 0, worker.log
+    return worker.grade(simulator)

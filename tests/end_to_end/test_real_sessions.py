@@ -204,9 +204,7 @@ def test_1499_real_trades_through_both_protocols_are_each_one_row(
     worker: RealWorker, simulator: Simulator, history: list[HistoricTrade]
 ) -> None:
     mints = sorted({trade.row.mint for trade in history})
-    worker.start(
-        settings={**EVERYTHING, **PATIENT, "PUMPWATCH_HELIUS_SCOPE": "watched", "PUMPWATCH_WATCH_MINTS": ",".join(mints)}
-    )
+    worker.start(settings={**EVERYTHING, **PATIENT, "PUMPWATCH_WATCH_MINTS": ",".join(mints)})
     until(
         lambda: logs_subscribed(simulator) == 6 and simulator.pumpportal.followed() == set(mints),
         what="curves and pools of three coins",
