@@ -22,14 +22,16 @@ from loguru import logger
 
 import pumpwatch
 from pumpwatch import status as status_file
-from pumpwatch.budget import HELIUS, PUMPPORTAL, Budget
+from pumpwatch.budget import HELIUS, PUMPPORTAL, Budget, projected_cost
 from pumpwatch.commands import directory_of
 from pumpwatch.config import Settings
 from pumpwatch.errors import AllFeedsRefused, DatabaseBusy
 from pumpwatch.events import Delivery, Event, GapOpened
 from pumpwatch.feeds.feed import Feed
 from pumpwatch.feeds.helius import HeliusFeed
+from pumpwatch.feeds.opens import Opens
 from pumpwatch.feeds.pumpportal import PumpPortalFeed
+from pumpwatch.feeds.waits import Waits
 from pumpwatch.feeds.wanted import Wanted
 from pumpwatch.providers import Provider, provider_named, provider_of
 from pumpwatch.status import FeedStatus, Status, StatusFile
@@ -134,7 +136,7 @@ class Supervisor:
             now_us=now_us,
         )
         self._writer = Writer(store, self._intake, batch_size=settings.writer.batch_size)
-        chain = self._provider(settings.helius.ws.host, is_loopback=settings.helius.ws.is_loopback)
+        self._chain = chain = self._provider_of_chain()
         self._budget = Budget(
             pumpportal_sol_per_day=settings.budget.pumpportal_sol_per_day,
             helius_credits_per_month=settings.budget.helius_credits_per_month,
@@ -154,19 +156,22 @@ class Supervisor:
             commands=directory_of(self._database),
             listening=self._is_listening,
         )
-        self._feeds = tuple(self._build_feeds(chain))
+        self._feeds = tuple(self._build_feeds())
         # Whoever would have told their end has ended. What follows is the restart's.
         self._tell(*(msgspec.structs.replace(gap, to_us=max(gap.from_us, now_us)) for gap in store.endless_gaps()))
         if spells and (last_us := store.last_commit_us()) is not None:
             self._restart_gap = GapOpened(cause="restart", from_us=min(last_us, now_us))
             self._tell(self._restart_gap)
 
-    def _provider(self, host: str, *, is_loopback: bool) -> Provider:
-        if is_loopback and self._plays is not None:
+    def _provider_of_chain(self) -> Provider:
+        endpoint = self._settings.helius.ws
+        if endpoint.is_loopback and self._plays is not None:
             return provider_named(self._plays)
-        return provider_of(host, is_loopback=is_loopback)
+        memory = Opens(endpoint, folder=None if endpoint.is_loopback else self._folder, waits=Waits())
+        is_paid = memory.plan_allows_transactions() is True
+        return provider_of(endpoint.host, is_loopback=endpoint.is_loopback, has_transaction_subscribe=is_paid)
 
-    def _build_feeds(self, chain: Provider) -> Iterable[Feed]:
+    def _build_feeds(self) -> Iterable[Feed]:
         common: dict[str, Any] = {
             "connection": self._settings.connection,
             "deliver": self._deliver,
@@ -180,7 +185,7 @@ class Supervisor:
         if self._settings.helius.enabled:
             yield HeliusFeed(
                 settings=self._settings.helius,
-                provider=chain,
+                provider=self._chain,
                 pools=self._store.pools(most=_MOST_POOLS),
                 **self._accounting(HELIUS),
                 **common,
@@ -228,10 +233,7 @@ class Supervisor:
     def _start(self) -> None:
         names = ", ".join(feed.source for feed in self._feeds) or "no feed"
         logger.info("pumpwatch {} records {} data into {} from {}", pumpwatch.__version__, self._origin, self._database, names)
-        paid = (
-            self._settings.pumpportal.enabled and self._settings.pumpportal.has_key and self._settings.pumpportal.trades != "no"
-        )
-        for line in self._budget.projection(time.time(), paid_trades=paid):
+        for line in projected_cost(self._settings, self._chain, self._budget, time.time()):
             logger.info("cost: {}", line)
         for thread in self._threads():
             thread.start()
@@ -262,7 +264,8 @@ class Supervisor:
         if self._is_due("heartbeat", now, _HEARTBEAT_SECONDS):
             self._log_heartbeat()
         states = [feed.state() for feed in self._feeds]
-        if self._restart_gap is not None and all(state.last_data_at is not None for state in states):
+        of_trades = [state for state in states if state.name == HELIUS] or states
+        if self._restart_gap is not None and all(state.last_data_at is not None for state in of_trades):
             gap = self._restart_gap
             self._tell(GapOpened(cause=gap.cause, from_us=gap.from_us, to_us=time.time_ns() // 1000))
             self._restart_gap = None

@@ -84,7 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     parser = argparse.ArgumentParser(
         prog="pumpwatch",
-        description="Records every pump.fun trade of the tokens you watch, and proves that none is missing. "
+        description="Records the pump.fun trades of the tokens you watch into one SQLite file, and every gap in them. "
         "Without a command it runs the worker.",
         allow_abbrev=False,
     )
