@@ -50,8 +50,9 @@ def is_signature(text: str) -> bool:
     return True
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def to_address(key: bytes) -> str:
-    """Spell 32 *key* bytes in base58."""
+    """Spell 32 *key* bytes in base58. The few that come again and again are one text, whose hash is computed once."""
     return str(Pubkey(key))
 
 

@@ -2,7 +2,8 @@
 Reading Borsh structures whose program only ever appends fields.
 
 A :class:`Reader` is made once from a list of fields and the names of those wanted. It cuts the list into runs of fixed size (a
-string or list ends a run) and unpacks each run with one precompiled :class:`struct.Struct`; fields not wanted are skipped.
+string or list ends a run) and unpacks each run with one precompiled :class:`struct.Struct`; fields not wanted are skipped. What
+it has once read like that it remembers by length, and unpacks the next payload of the same build at once.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ _FIXED = {
 _COUNTED = {"str": 1, "shv": 34}
 
 
+#: Builds remembered: an event has a few lengths for each version of its program, times the names of instructions.
+_MOST_BUILDS: Final = 256
+
+
 class UnreadableEvent(DecodeError):
     """The payload is not what its discriminator says: cut inside a field, too short, or a bool that is neither 0 nor 1."""
 
@@ -48,6 +53,21 @@ class _Part(NamedTuple):
 
     codec: struct.Struct
     forbidden: int
+
+
+class _Build(NamedTuple):
+    """
+    How all payloads of one length are read at once that have their counted fields where the first one of that length had them.
+
+    Attributes:
+        mask: Covers the bits that must be zero and the counts.
+        expected: What is under it.
+    """
+
+    codec: struct.Struct
+    mask: int
+    expected: int
+    surplus: int
 
 
 class _Run:
@@ -91,6 +111,9 @@ class Reader:
             else:
                 run.append(field)
         self._runs.append(_Run(run, None, wanted))
+        #: By length of the payload. None are learned where texts are wanted: those differ each time.
+        self._builds: dict[int, _Build] = {}
+        self._is_learning = not any(run.tail_wanted for run in self._runs)
 
     def read(self, payload: bytes) -> tuple[tuple[object, ...], int]:
         """
@@ -103,6 +126,34 @@ class Reader:
             OutOfRange: If a wanted u64 is above 2**63 - 1.
 
         """
+        build = self._builds.get(len(payload))
+        if build is not None and int.from_bytes(payload, "little") & build.mask == build.expected:
+            return build.codec.unpack_from(payload), build.surplus
+        values, surplus = self._read_runs(payload)
+        if build is None and self._is_learning and len(self._builds) < _MOST_BUILDS:
+            self._builds[len(payload)] = self._build_of(payload)
+        return values, surplus
+
+    def _build_of(self, payload: bytes) -> _Build:
+        """Describe *payload*, which :meth:`_read_runs` has read."""
+        layout, mask, expected = f"<{DISCRIMINATOR_BYTES}x", 0, 0
+        start = DISCRIMINATOR_BYTES
+        for run in self._runs:
+            part = run.parts[min(run.size, len(payload) - start)]
+            layout += part.codec.format.removeprefix("<")
+            mask |= part.forbidden << 8 * start
+            start += part.codec.size
+            if start == len(payload):
+                break
+            if run.tail_width:
+                end = _end_of_counted(payload, start, run.tail_width)
+                mask |= 0xFFFFFFFF << 8 * start
+                expected |= int.from_bytes(payload[start : start + 4], "little") << 8 * start
+                layout += f"{end - start}x"
+                start = end
+        return _Build(struct.Struct(layout), mask, expected, len(payload) - start)
+
+    def _read_runs(self, payload: bytes) -> tuple[tuple[object, ...], int]:
         values: tuple[object, ...] = ()
         start, length = DISCRIMINATOR_BYTES, len(payload)
         for run in self._runs:

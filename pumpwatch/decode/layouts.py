@@ -157,6 +157,8 @@ class Layout(Generic[_RecordT]):
         self.fields = [Field(*text.split(":")) for text in fields.split()]
         self.surplus_kind = f"surplus bytes: {name}"
         self._record: Callable[..., _RecordT] = record
+        self._whole_record: Callable[[tuple[object, ...]], _RecordT] = record._make  # takes no defaults, so it is quicker
+        self._size = len(record._fields)
         required = len(record._fields) - len(record._field_defaults)
         self._reader = Reader(self.fields, frozenset(record._fields), required=required)
 
@@ -169,7 +171,7 @@ class Layout(Generic[_RecordT]):
 
         """
         values, surplus = self._reader.read(payload)
-        return self._record(*values), surplus
+        return self._whole_record(values) if len(values) == self._size else self._record(*values), surplus
 
     def told(self, event: Event, surplus: int) -> tuple[Event, ...]:
         """Return *event*, and a count when the payload had *surplus* bytes: the program has been upgraded."""

@@ -16,7 +16,8 @@ from pumpwatch.decode.payloads import OUR_PROGRAMS, Payload
 from pumpwatch.errors import DecodeError
 
 _DATA: Final = "Program data: "
-_TEXT: Final = "Program log: "
+#: Lines with text of programs, or with what they returned: the prefix is always there, so that they cannot imitate other lines.
+_NEUTRAL_STARTS: Final = ("Program log: ", "Program return: ")
 _CONSUMED: Final = " compute units"
 _TRUNCATED: Final = "Log truncated"
 
@@ -46,12 +47,9 @@ def payloads_of_log(lines: list[str]) -> list[Payload]:
     """
     payloads: list[Payload] = []
     stack: list[str] = []
-    steps = _steps
-    for line in lines:
-        step = steps.get(line)
+    for line, step in zip(lines, map(_steps.get, lines), strict=True):  # looked up by map: no call for each line
         if step is None:
-            # Text of programs always carries the prefix, so that it cannot imitate the lines below.
-            if line.startswith(_TEXT) or line.endswith(_CONSUMED):
+            if line.startswith(_NEUTRAL_STARTS) or line.endswith(_CONSUMED):
                 continue
             if line.startswith(_DATA):
                 if stack and stack[-1] in OUR_PROGRAMS:

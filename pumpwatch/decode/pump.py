@@ -27,7 +27,11 @@ def decode_trade(payload: bytes, place: Place) -> tuple[Event, ...]:
     fields, surplus = TRADE.read(payload)
     quote_mint = _quote_mint(fields.quote_mint)
     is_sol = quote_mint == WRAPPED_SOL
-    quote_amount = _quote(fields.quote_amount, fields.sol_amount, is_sol=is_sol)
+    quote_amount, virtual_quote, real_quote = fields.quote_amount, fields.virtual_quote_reserves, fields.real_quote_reserves
+    if real_quote is None:  # the last of the three: an older event
+        quote_amount = _quote(quote_amount, fields.sol_amount, is_sol=is_sol)
+        virtual_quote = _quote(virtual_quote, fields.virtual_sol_reserves, is_sol=is_sol)
+        real_quote = _quote(real_quote, fields.real_sol_reserves, is_sol=is_sol)
     wallet = to_address(fields.user)
     trade = Trade(
         signature=place.signature,
@@ -45,9 +49,9 @@ def decode_trade(payload: bytes, place: Place) -> tuple[Event, ...]:
         protocol_fee=fields.fee,
         creator_fee=fields.creator_fee,
         virtual_token_reserves=fields.virtual_token_reserves,
-        virtual_quote_reserves=_quote(fields.virtual_quote_reserves, fields.virtual_sol_reserves, is_sol=is_sol),
+        virtual_quote_reserves=virtual_quote,
         real_token_reserves=fields.real_token_reserves,
-        real_quote_reserves=_quote(fields.real_quote_reserves, fields.real_sol_reserves, is_sol=is_sol),
+        real_quote_reserves=real_quote,
         by_mayhem_agent=wallet == MAYHEM_AGENT,
     )
     return TRADE.told(trade, surplus)
