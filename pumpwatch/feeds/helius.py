@@ -28,8 +28,8 @@ from pumpwatch.feeds.wanted import Wanted
 from pumpwatch.providers import Provider
 from pumpwatch.telemetry import visible
 
-#: Most signatures whose events are remembered, to drop what several subscriptions tell alike.
-_REMEMBERED_SIGNATURES: Final = 2048
+#: So many signatures' events, or up to twice as many, are remembered, to drop what several subscriptions tell alike.
+_REMEMBERED_SIGNATURES: Final = 1024
 
 #: Most pools whose token is remembered; the oldest go first.
 _MOST_POOLS: Final = 50_000
@@ -83,7 +83,9 @@ class HeliusFeed(Feed):
         self._said_left_out = False
         self._addresses_of: Wanted | None = None
         self._addresses: list[str] = []
+        # Two generations: taking the oldest out of a dict one by one gets slower with each that was taken out.
         self._heard: dict[str, tuple[Event, ...]] = {}
+        self._heard_before: dict[str, tuple[Event, ...]] = {}
 
     def _ask_memory(self) -> bool | None:
         """Whether to use ``transactionSubscribe``; None = ask the server."""
@@ -123,13 +125,12 @@ class HeliusFeed(Feed):
         events = notified.events
         if notified.truncated:
             events = tuple(self._placed(event, now_us) for event in events)
-        elif self._heard.get(notified.signature) == events:
+        elif events in (self._heard.get(notified.signature), self._heard_before.get(notified.signature)):
             return  # the very same, from another subscription
         self.hand_over(events, message, now_us)
-        heard = self._heard
-        heard[notified.signature] = events
-        if len(heard) > _REMEMBERED_SIGNATURES:
-            del heard[next(iter(heard))]
+        self._heard[notified.signature] = events
+        if len(self._heard) >= _REMEMBERED_SIGNATURES:
+            self._heard, self._heard_before = {}, self._heard
         for event in events:
             if type(event) is Trade:
                 self._trades += 1
@@ -207,6 +208,7 @@ class HeliusFeed(Feed):
             self._grouping = Grouping()
             self._targets = []
         self._heard.clear()
+        self._heard_before.clear()
 
     def _is_settled(self) -> bool:
         with self._lock:

@@ -288,7 +288,7 @@ def test_the_memory_of_signatures_is_bounded(feed: Callable[..., HeliusFeed], si
     for _ in range(8):
         started._take(b"", 1)
 
-    assert list(started._heard) == ["f", "g", "h"]
+    assert [*started._heard_before, *started._heard] == ["d", "e", "f", "g", "h"]
     assert len(sink.deliveries) == 8
 
 
