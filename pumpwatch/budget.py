@@ -107,6 +107,8 @@ class Budget:
         self._days: dict[tuple[str, str], _Tally] = defaultdict(_Tally)
         self._months: dict[tuple[str, str], _Tally] = defaultdict(_Tally)
         self._pending: dict[tuple[str, str], _Tally] = defaultdict(_Tally)
+        #: What :meth:`_tallies` returned for each provider, until one of them is another.
+        self._current: dict[str, tuple[_Tally, _Tally, _Tally]] = {}
         self._said: set[tuple[str, str]] = set()
         self._pace = _Pace()
         with self._lock:
@@ -145,6 +147,7 @@ class Budget:
         """Take what was counted since the last call, to be added to the rows of table ``usage``."""
         with self._lock:
             taken, self._pending = self._pending, defaultdict(_Tally)
+            self._current.clear()
         return [
             Usage(
                 provider=provider,
@@ -272,8 +275,11 @@ class Budget:
 
     def _tallies(self, provider: str) -> tuple[_Tally, _Tally, _Tally]:
         self._turn_day()
-        key = (provider, self._day)
-        return self._days[key], self._months[provider, self._day[:7]], self._pending[key]
+        current = self._current.get(provider)
+        if current is None:
+            key = (provider, self._day)
+            current = self._current[provider] = (self._days[key], self._months[provider, self._day[:7]], self._pending[key])
+        return current
 
     def _turn_day(self) -> None:
         now = self._clock()
@@ -282,6 +288,7 @@ class Budget:
         self._day_began_at = now // _DAY_SECONDS * _DAY_SECONDS
         self._day_ends_at = self._day_began_at + _DAY_SECONDS
         self._day = datetime.fromtimestamp(now, tz=UTC).strftime("%Y-%m-%d")
+        self._current.clear()
         # Not only the current ones: a clock that was wrong for a minute must not forget what is spent.
         for tallies in (self._days, self._months):
             for key in sorted(tallies, key=lambda key: key[1])[:-_KEPT_TALLIES]:

@@ -63,12 +63,15 @@ class Intake:
         with self._lock:
             if self._closed:
                 return False
-            if not self._spilling and not self._room_in_queue():
+            if not (self._spilling or self._room_in_queue()):
                 self._room_made.wait_for(self._room_in_queue, _PATIENCE_SECONDS)
             if not self._spilling and self._room_in_queue():
+                if not self._queue:  # the one that takes waits for the first only
+                    self._arrived.notify()
                 self._queue.append(delivery)
                 self._queued_bytes += len(delivery.raw)
-            elif not self._to_spill(delivery):
+                return True
+            if not self._to_spill(delivery):
                 return False
             self._arrived.notify()
             return True
