@@ -263,12 +263,12 @@ class Supervisor:
             self._write_status()
         if self._is_due("heartbeat", now, _HEARTBEAT_SECONDS):
             self._log_heartbeat()
-        states = [feed.state() for feed in self._feeds]
-        of_trades = [state for state in states if state.name == HELIUS] or states
-        if self._restart_gap is not None and all(state.last_data_at is not None for state in of_trades):
+        of_trades = [feed for feed in self._feeds if feed.source == HELIUS] or self._feeds
+        if self._restart_gap is not None and all(feed.is_complete() for feed in of_trades):
             gap = self._restart_gap
             self._tell(GapOpened(cause=gap.cause, from_us=gap.from_us, to_us=time.time_ns() // 1000))
             self._restart_gap = None
+        states = [feed.state() for feed in self._feeds]
         if states and all(state.state == "refused" for state in states):
             reasons = "; ".join(f"{state.name}: {state.reason}" for state in states)
             raise AllFeedsRefused(f"every enabled feed was refused, nothing can be recorded: {reasons}")

@@ -147,6 +147,10 @@ class Feed(WorkerThread):
             connects=self._connects,
         )
 
+    def is_complete(self) -> bool:
+        """Whether data flow, and the server delivers all that is wanted as far as it will: nothing is missed at this moment."""
+        return self._last_data_us is not None and self._state[0] == "connected" and self._is_complete()
+
     def stop(self) -> None:
         super().stop()
         connection = self._connection
