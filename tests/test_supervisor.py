@@ -19,7 +19,7 @@ from pumpwatch import __version__
 from pumpwatch.config import load
 from pumpwatch.decode.addresses import bonding_curve
 from pumpwatch.errors import AllFeedsRefused
-from pumpwatch.events import Delivery, GapOpened
+from pumpwatch.events import Delivery, GapOpened, Usage
 from pumpwatch.feeds.feed import Feed
 from pumpwatch.simulator.serving import Client
 from pumpwatch.simulator.simulator import Simulator
@@ -259,6 +259,25 @@ def test_what_providers_delivered_is_counted_over_restarts(run: Callable[[], Run
         assert (first[provider][0], second[provider][0]) == (1, 2)
         assert all(later > before for before, later in zip(first[provider][1:3], second[provider][1:3], strict=True))
     assert second["pumpportal"][3] > first["pumpportal"][3] > 0
+
+
+def test_what_was_spent_today_is_not_spent_again_after_a_restart(
+    run: Callable[[], Run], tmp_path: Path, simulator: Simulator, settings: dict[str, str]
+) -> None:
+    settings["PUMPWATCH_BUDGET_PUMPPORTAL_SOL_PER_DAY"] = "0.02"
+    store = Store.open(tmp_path / "pumpwatch.db", origin="simulator")
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    spent = Usage(provider="pumpportal", day=today, messages=20_000, paid_messages=20_000)
+    store.apply([Delivery(source="pumpwatch", received_at_us=time.time_ns() // 1000, events=(spent,))])
+    store.close()
+
+    running = run()
+    until(lambda: subscribed(simulator))
+    simulator.trade(20)
+    until(functools.partial(has_recorded, running, 10))
+
+    assert simulator.pumpportal.subscribed_new()
+    assert simulator.pumpportal.followed() == set()
 
 
 def test_usage_that_finds_no_room_is_told_later(tmp_path: Path, settings: dict[str, str]) -> None:
