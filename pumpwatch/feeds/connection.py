@@ -48,6 +48,21 @@ class _App(websocket.WebSocketApp):
         return super().create_dispatcher(ping_timeout, dispatcher, True, handleDisconnect)  # noqa: FBT003
 
 
+class _Frames(websocket.frame_buffer):
+    """The library's reader of frames, which asks the socket three times for each, past which ordinary ones are led."""
+
+    def __init__(self, transport: Transport, receive: Callable[[int], bytes]) -> None:
+        super().__init__(receive, skip_utf8_validation=True)
+        self._transport = transport
+
+    def recv_frame(self) -> websocket.ABNF:
+        if self.header is None and not self.recv_buffer:  # not in the middle of a frame
+            text = self._transport.take_text()
+            if text is not None:
+                return websocket.ABNF(1, 0, 0, 0, websocket.ABNF.OPCODE_TEXT, 0, text)
+        return super().recv_frame()
+
+
 class Connection:
     """
     One connection to *endpoint*: good for one :meth:`run`, which returns when it has ended.
@@ -177,7 +192,10 @@ class Connection:
 
     def _on_open(self, _app: websocket.WebSocketApp) -> None:
         self._transport.finish_handshake()
-        headers = (self._app.sock.getheaders() if self._app.sock else None) or {}
+        opened = self._app.sock
+        headers = (opened.getheaders() if opened else None) or {}
+        if opened:
+            opened.frame_buffer = _Frames(self._transport, opened.frame_buffer.recv)
         ending = self._receiver.opened({str(name).lower(): str(value) for name, value in headers.items()})
         self._last_data_at = self._opened_at = time.monotonic()
         if ending is not None:

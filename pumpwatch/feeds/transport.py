@@ -30,6 +30,9 @@ LARGEST_HANDSHAKE_BYTES: Final = 65_536
 
 _BUFFER_BYTES = 65_536
 _STATUS_LINE_BYTES = 12  # "HTTP/1.1 101"
+_WHOLE_TEXT = 0x81  # the first byte of an unfragmented text frame (RFC 6455 section 5.2)
+_LONGEST_SHORT = 125  # a larger number in the second byte says where the length is, or that the frame is masked
+_LENGTH_IN_TWO_BYTES = 126
 _REDIRECTS = (b"301", b"302", b"303", b"307", b"308")
 
 #: Dead peers are noticed by the kernel after this, whatever the pings do.
@@ -174,6 +177,23 @@ class Transport:
         if self.unfinished_bytes > self._limit:
             self._raise_too_large()
         return piece
+
+    def take_text(self) -> bytes | None:
+        """The text of the next frame, if it is an ordinary one and held whole already; None leaves it to :meth:`recv`."""
+        buffer, start = self._buffer, self._position + 2
+        if len(buffer) < start + 2 or buffer[start - 2] != _WHOLE_TEXT:
+            return None
+        size = buffer[start - 1]
+        if size > _LONGEST_SHORT:
+            if size != _LENGTH_IN_TWO_BYTES:
+                return None
+            size = buffer[start] << 8 | buffer[start + 1]
+            start += 2
+        end = start + size
+        if end > len(buffer):
+            return None
+        self._position = end
+        return buffer[start:end]
 
     def _fill(self) -> bytes:
         opened = self._socket
