@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
 from typing import Any
 
 import msgspec
@@ -122,16 +121,8 @@ class Recording:
                 else:
                     updates.append((*values[1:], row.id))
         self._execute(statements.UPDATE_TRADE, updates)
-        self._insert(inserts)
+        self._execute(statements.INSERT_TRADE, inserts)
         self._add_to_tokens(totals)
-
-    def _insert(self, rows: list[_Values]) -> None:
-        """Many rows a statement: each statement's end is a wait for the interpreter, which the feeds' threads hold."""
-        size = statements.INSERT_TRADES_ROWS
-        whole = len(rows) - len(rows) % size
-        flat = [tuple(chain.from_iterable(rows[start : start + size])) for start in range(0, whole, size)]
-        self._execute(statements.INSERT_TRADES, flat)
-        self._execute(statements.INSERT_TRADE, rows[whole:])
 
     def _values(self, trade: Trade, token_id: int, source: str, received_at_us: int) -> _Values:
         """The fields of a new :class:`Row`, in their order."""
