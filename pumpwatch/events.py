@@ -220,6 +220,13 @@ class SpellEnded(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, 
     at_us: int
 
 
+class Covered(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, omit_defaults=True):
+    """Up to *until_us* everything that *feed* brought was handed over: told behind all of it, so that it is stored after it."""
+
+    feed: str
+    until_us: int
+
+
 class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, omit_defaults=True):
     """What a provider delivered since the last such event: added to its row of that UTC *day* (``2026-11-22``)."""
 
@@ -242,6 +249,7 @@ Event: TypeAlias = (
     | Counted
     | SpellStarted
     | SpellEnded
+    | Covered
     | Usage
 )
 

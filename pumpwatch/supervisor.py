@@ -26,7 +26,7 @@ from pumpwatch.budget import HELIUS, PUMPPORTAL, Budget, projected_cost
 from pumpwatch.commands import directory_of
 from pumpwatch.config import Settings
 from pumpwatch.errors import AllFeedsRefused, DatabaseBusy
-from pumpwatch.events import Delivery, Event, GapOpened
+from pumpwatch.events import Covered, Delivery, Event, GapOpened
 from pumpwatch.feeds.feed import Feed
 from pumpwatch.feeds.helius import HeliusFeed
 from pumpwatch.feeds.opens import Opens
@@ -77,6 +77,8 @@ class Supervisor:
         #: Monotonic seconds at which something is to be done next.
         self._due = {"heartbeat": time.monotonic() + _HEARTBEAT_SECONDS}
         self._restart_gap: GapOpened | None = None
+        #: Unix seconds of each feed's last data that were noted.
+        self._covered: dict[str, float] = {}
 
     def run(self, *, stop_requested: Callable[[], bool], for_seconds: float | None = None) -> int:
         """
@@ -159,9 +161,23 @@ class Supervisor:
         self._feeds = tuple(self._build_feeds())
         # Whoever would have told their end has ended. What follows is the restart's.
         self._tell(*(msgspec.structs.replace(gap, to_us=max(gap.from_us, now_us)) for gap in store.endless_gaps()))
-        if spells and (last_us := store.last_commit_us()) is not None:
-            self._restart_gap = GapOpened(cause="restart", from_us=min(last_us, now_us))
+        self._restart_gap = self._gap_at_start(is_watching=bool(spells), now_us=now_us)
+        if self._restart_gap is not None:
             self._tell(self._restart_gap)
+
+    def _gap_at_start(self, *, is_watching: bool, now_us: int) -> GapOpened | None:
+        """What is watched trades unseen until the feeds deliver again: since the last data that were stored, or since now."""
+        last_us = self._store.covered_us(feed.source for feed in self._feeds_of_trades())
+        last_us = self._store.last_commit_us() if last_us is None else last_us
+        if last_us is None:
+            return GapOpened(cause="start", from_us=now_us) if is_watching or self._settings.watch.mints else None
+        if is_watching or self._settings.watch.mints or self._settings.helius.scope == "all":
+            return GapOpened(cause="restart", from_us=min(last_us, now_us))
+        return None
+
+    def _feeds_of_trades(self) -> list[Feed]:
+        """Those that deliver the trades of all watched tokens: the chain's, or without it what there is."""
+        return [feed for feed in self._feeds if feed.source == HELIUS] or list(self._feeds)
 
     def _provider_of_chain(self) -> Provider:
         endpoint = self._settings.helius.ws
@@ -228,6 +244,14 @@ class Supervisor:
         if not self._tell(*usage):
             self._budget.give_back(usage)
 
+    def _tell_covered(self) -> None:
+        """Note how far each feed's data are stored, for the gap after a kill: told behind them, it is committed after them."""
+        for feed in self._feeds:
+            last = feed.state().last_data_at
+            if last is not None and last != self._covered.get(feed.source):
+                self._covered[feed.source] = last
+                self._tell(Covered(feed=feed.source, until_us=int(last * 1_000_000)))
+
     # Start, watch, stop
 
     def _start(self) -> None:
@@ -260,11 +284,11 @@ class Supervisor:
         if self._is_due("usage", now, _USAGE_SECONDS):
             self._tell_usage()
         if self._is_due("status", now, status_file.WRITTEN_EVERY_SECONDS):
+            self._tell_covered()
             self._write_status()
         if self._is_due("heartbeat", now, _HEARTBEAT_SECONDS):
             self._log_heartbeat()
-        of_trades = [feed for feed in self._feeds if feed.source == HELIUS] or self._feeds
-        if self._restart_gap is not None and all(feed.is_complete() for feed in of_trades):
+        if self._restart_gap is not None and all(feed.is_complete() for feed in self._feeds_of_trades()):
             gap = self._restart_gap
             self._tell(GapOpened(cause=gap.cause, from_us=gap.from_us, to_us=time.time_ns() // 1000))
             self._restart_gap = None
@@ -292,6 +316,7 @@ class Supervisor:
             thread.stop()
         for thread in (*self._feeds, self._watchlist):
             thread.join(spill_after.left() / 2)
+        self._tell_covered()
         self._tell_usage()
         self._writer.finish(spill_after)
         self._writer.join(max(0.0, deadline.left() - 0.5))

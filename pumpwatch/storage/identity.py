@@ -9,7 +9,7 @@ event_index, and PumpPortal's messages, known by wallet, side, token amount and 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
@@ -51,13 +51,14 @@ class Row(msgspec.Struct, gc=False):
         return self.wallet_id, self.is_buy, self.token_amount
 
 
-def merge(rows: Iterable[Row]) -> list[Row]:
+def merge(rows: Iterable[Row], *, settled: Callable[[], bool]) -> list[Row]:
     """
     Merge what is stored and what arrived about one (token, signature).
 
     Args:
-        rows: Stored rows (with id) and arrived ones (without), in any order. A row of the chain has an event_index; all trades of
-            the transaction are known once one is, since a chain source delivers a transaction whole. They may be changed.
+        rows: Stored rows (with id) and arrived ones (without), in any order. A row of the chain has an event_index. They may be
+            changed.
+        settled: Tells whether all trades of the transaction are known from the chain, those of other tokens too.
 
     Returns:
         The rows that should be stored now, each id of a stored row among them: such a row replaces the stored one. (Facts are
@@ -78,7 +79,9 @@ def merge(rows: Iterable[Row]) -> list[Row]:
     free_ids = {row.id for row in messages.values() if row.event_index is None and row.id is not None}
     unpaired = _pair(chain, messages.values())
     result = list(chain.values())
-    result.extend(_superseded(row, chain) if chain else row for row in unpaired)
+    if unpaired and settled():
+        unpaired = [_superseded(row, chain) for row in unpaired]
+    result.extend(unpaired)
     kept = {row.id for row in result if row.id is not None}
     spare = iter(sorted(free_ids - kept))
     for row in sorted(result, key=_place):

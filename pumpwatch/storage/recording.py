@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from pumpwatch.events import (
     Counted,
+    Covered,
     CurveCompleted,
     Delivery,
     GapOpened,
@@ -26,6 +27,7 @@ from pumpwatch.market import chain_key
 from pumpwatch.storage import statements
 from pumpwatch.storage.identity import Row, count, merge
 from pumpwatch.storage.ids import Ids
+from pumpwatch.storage.recent import RecentSignatures
 from pumpwatch.storage.schema import CONFIRMED, PROVISIONAL, VENUES
 
 #: A kept message is cut here; its reason says so.
@@ -35,7 +37,11 @@ _Arrival = tuple[Trade, str, int]
 _Group = tuple[int, str]
 _Values = tuple[Any, ...]
 
-_STATE, _IS_BUY, _QUOTE_AMOUNT = (Row.__struct_fields__.index(name) for name in ("state", "is_buy", "quote_amount"))
+_STATE, _IS_BUY, _QUOTE_AMOUNT, _EVENT_INDEX = (
+    Row.__struct_fields__.index(name) for name in ("state", "is_buy", "quote_amount", "event_index")
+)
+
+_LARGEST = 2**63 - 1
 
 
 class Recording:
@@ -46,15 +52,18 @@ class Recording:
         trades: By how much the number of rows in trade_log has changed.
         has_gaps: Whether a gap was among the events.
         kept: Messages kept as rejected or unread.
+        kept_bytes: And their bytes.
     """
 
-    def __init__(self, connection: sa.Connection, ids: Ids) -> None:
+    def __init__(self, connection: sa.Connection, ids: Ids, recent: RecentSignatures) -> None:
         self._connection = connection
         self._ids = ids
+        self._recent = recent
         self._counts: dict[str, int] = {}
         self.trades = 0
         self.has_gaps = False
         self.kept = 0
+        self.kept_bytes = 0
 
     def write(self, deliveries: Sequence[Delivery]) -> None:
         """Write all events of *deliveries*. Call once."""
@@ -93,26 +102,34 @@ class Recording:
 
     def _write_trades(self, arrivals: list[_Arrival]) -> None:
         groups: dict[_Group, list[_Values]] = {}
+        tokens_of: dict[str, tuple[int, ...]] = {}
         for trade, source, received_at_us in arrivals:
             token_id = self._ids.token(trade.mint)
             values = self._values(trade, token_id, source, received_at_us)
             groups.setdefault((token_id, trade.signature), []).append(values)
+            tokens = tokens_of[trade.signature] = self._recent.note(token_id, trade.signature)
+            for other in tokens if len(tokens) > 1 else ():
+                groups.setdefault((other, trade.signature), [])
         stored = self._stored(groups)
         totals: dict[int, list[int]] = {}
         inserts: list[_Values] = []
         updates: list[_Values] = []
         for group, arrived in groups.items():
-            total = totals.setdefault(group[0], [0, 0, 0, 0, 0])
-            before = stored.get(group)
-            if before is None and len(arrived) == 1:
+            token_id, signature = group
+            total = totals.setdefault(token_id, [0, 0, 0, 0, 0])
+            before = stored.get(group, [])
+            if not before and len(arrived) == 1 and len(tokens_of[signature]) == 1:
                 values = arrived[0]
                 inserts.append(values + group)
                 count(total, values[_STATE], values[_IS_BUY], values[_QUOTE_AMOUNT])
                 continue
-            before = before or []
             for row in before:
                 count(total, row.state, row.is_buy, row.quote_amount, sign=-1)
-            rows = merge([*before, *(Row(*values) for values in arrived)])
+            of_transaction = [(token, signature) for token in tokens_of[signature]]
+            rows = merge(
+                [*before, *(Row(*values) for values in arrived)],
+                settled=lambda of=of_transaction: self._is_settled(of, groups, stored),  # type: ignore[misc]
+            )
             for row in rows:
                 count(total, row.state, row.is_buy, row.quote_amount)
                 values = msgspec.structs.astuple(row)
@@ -123,6 +140,12 @@ class Recording:
         self._execute(statements.UPDATE_TRADE, updates)
         self._execute(statements.INSERT_TRADE, inserts)
         self._add_to_tokens(totals)
+
+    def _is_settled(self, of: list[_Group], groups: dict[_Group, list[_Values]], stored: dict[_Group, list[Row]]) -> bool:
+        """Whether a chain source has told of this transaction, which it does whole, and all that it told could be read."""
+        told = any(values[_EVENT_INDEX] is not None for group in of for values in groups[group])
+        told = told or any(row.event_index is not None for group in of for row in stored.get(group, ()))
+        return told and not self._connection.exec_driver_sql(statements.IS_UNREAD, (of[0][1],)).first()
 
     def _values(self, trade: Trade, token_id: int, source: str, received_at_us: int) -> _Values:
         """The fields of a new :class:`Row`, in their order."""
@@ -170,11 +193,11 @@ class Recording:
 
     def _add_to_tokens(self, totals: dict[int, list[int]]) -> None:
         self.trades += sum(total[0] for total in totals.values())
-        changes = [
-            (trades, buys, volume, volume, provisional, provisional, unknown, token_id)
-            for token_id, (trades, buys, volume, provisional, unknown) in totals.items()
-            if trades or buys or volume or provisional or unknown
-        ]
+        changes = []
+        for token_id, (trades, buys, *volumes, unknown) in totals.items():
+            volume, provisional = (max(-_LARGEST, min(number, _LARGEST)) for number in volumes)
+            if trades or buys or volume or provisional or unknown:
+                changes.append((trades, buys, volume, volume, provisional, provisional, unknown, token_id))
         self._execute(statements.ADD_TO_TOKEN, changes)
 
     def _write_event(self, event: object, delivery: Delivery) -> None:
@@ -210,6 +233,8 @@ class Recording:
                 self._execute(statements.START_SPELL, [(event.kind, event.address, event.reason, event.at_us)])
             case SpellEnded():
                 self._execute(statements.END_SPELL, [(event.at_us, event.reason, event.kind, event.address)])
+            case Covered():
+                self._execute(statements.SET_META, [(f"covered_us {event.feed}", str(event.until_us))])
             case Usage():
                 numbers = (event.messages, event.paid_messages, event.received_bytes, event.connections)
                 self._execute(statements.ADD_USAGE, [(event.provider, event.day, *numbers)])
@@ -257,6 +282,7 @@ class Recording:
         self._execute(statements.INSERT_UNREAD if event.ours else statements.INSERT_REJECTED, [values])
         self._count(event.kind)
         self.kept += 1
+        self.kept_bytes += len(raw)
 
     def _count(self, kind: str) -> None:
         self._counts[kind] = self._counts.get(kind, 0) + 1

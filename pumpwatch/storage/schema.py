@@ -143,7 +143,11 @@ _VERSION_1: Final = (
         state TEXT NOT NULL DEFAULT 'open' -- open, filling, closed, unfillable
     ) STRICT
     """,
-    "CREATE UNIQUE INDEX gaps_identity ON gaps (cause, ifnull(feed, ''), ifnull(mint, ''), ifnull(signature, ''), from_us)",
+    # A gap of one transaction is one, whenever it is told.
+    """
+    CREATE UNIQUE INDEX gaps_identity ON gaps
+        (cause, ifnull(feed, ''), ifnull(mint, ''), ifnull(signature, ''), (CASE WHEN signature IS NULL THEN from_us ELSE 0 END))
+    """,
     """
     CREATE TABLE rejected (
         id INTEGER PRIMARY KEY,
@@ -168,6 +172,7 @@ _VERSION_1: Final = (
         raw BLOB NOT NULL
     ) STRICT
     """,
+    "CREATE INDEX unread_signature ON unread (signature) WHERE signature IS NOT NULL",
     """
     CREATE TABLE counts ( -- what was set aside or left out by design, by kind, since the file was made
         kind TEXT PRIMARY KEY,

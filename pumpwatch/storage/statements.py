@@ -13,13 +13,7 @@ _ROW = [field.name for field in msgspec.structs.fields(Row)]
 _CHANGING = [name for name in _ROW if name != "id"]
 
 #: Parameters: every field of Row, then token_id and signature.
-_INTO_TRADES: Final = f"INSERT INTO trades ({', '.join(_ROW)}, token_id, signature) VALUES "
-_TRADE: Final = f"({', '.join('?' * (len(_ROW) + 2))})"
-INSERT_TRADE: Final = _INTO_TRADES + _TRADE
-
-#: The same for so many trades at once.
-INSERT_TRADES_ROWS: Final = 100
-INSERT_TRADES: Final = _INTO_TRADES + ", ".join([_TRADE] * INSERT_TRADES_ROWS)
+INSERT_TRADE: Final = f"INSERT INTO trades ({', '.join(_ROW)}, token_id, signature) VALUES ({', '.join('?' * (len(_ROW) + 2))})"
 
 #: Parameters: every field of Row but id, then id.
 UPDATE_TRADE: Final = f"UPDATE trades SET {', '.join(f'{name} = ?' for name in _CHANGING)} WHERE id = ?"
@@ -44,6 +38,9 @@ ADD_TO_TOKEN: Final = """
         unknown_amounts = unknown_amounts + ?
     WHERE id = ?
 """
+
+#: Whether something of a transaction could not be read: then not all of its trades are known.
+IS_UNREAD: Final = "SELECT 1 FROM unread WHERE signature = ? LIMIT 1"
 
 KNOWN_WALLETS: Final = "SELECT address, id FROM wallets WHERE address IN (SELECT value FROM json_each(?))"
 INSERT_WALLET: Final = "INSERT INTO wallets (id, address) VALUES (?, ?)"
@@ -94,7 +91,8 @@ INSERT_POOL: Final = """
 """
 INSERT_GAP: Final = """
     INSERT INTO gaps (cause, feed, mint, signature, slot, from_us, to_us, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (cause, ifnull(feed, ''), ifnull(mint, ''), ifnull(signature, ''), from_us)
+    ON CONFLICT
+        (cause, ifnull(feed, ''), ifnull(mint, ''), ifnull(signature, ''), (CASE WHEN signature IS NULL THEN from_us ELSE 0 END))
     DO UPDATE SET to_us = max(ifnull(to_us, 0), excluded.to_us) WHERE excluded.to_us IS NOT NULL
 """
 INSERT_REJECTED: Final = (

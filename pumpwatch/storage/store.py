@@ -18,11 +18,15 @@ from pumpwatch.errors import DatabaseError
 from pumpwatch.events import Delivery, GapOpened, PoolSeen, Rejected, SpellStarted, Usage
 from pumpwatch.storage import database, statements
 from pumpwatch.storage.ids import Ids
+from pumpwatch.storage.recent import RecentSignatures
 from pumpwatch.storage.recording import Recording
 
 #: A value that cannot be written raises one of these; SQLAlchemy does not wrap all of what the driver raises. An OperationalError
 #: is about the file, or a defect of ours.
 _POISON = (IntegrityError, DataError, InterfaceError, ProgrammingError, OverflowError, UnicodeError, ValueError, TypeError)
+
+#: Pages given back to the disk with each :meth:`Store.prune`: 8 MB, some tens of milliseconds.
+_VACUUM_PAGES = 2_000
 
 _OPEN_GAPS = "SELECT count(*) FROM gaps WHERE state IN ('open', 'filling')"
 
@@ -47,6 +51,7 @@ class Store:
         self._engine = engine
         self._path = path
         self._ids = Ids()
+        self._recent = RecentSignatures()
         self._file = _identity(path)
         #: After a rollback the remembered ids may be wrong: they are read again with the next batch.
         self._stale = True
@@ -54,6 +59,7 @@ class Store:
         self.gaps_open = self._read(_OPEN_GAPS)[0][0]
         self.last_commit_at: float | None = None
         self._kept_since_prune = 0
+        self._kept_bytes_since_prune = 0
 
     @classmethod
     def open(cls, path: Path, *, origin: str, busy_timeout_seconds: float = 5.0, synchronous: str = "normal") -> Store:
@@ -116,12 +122,14 @@ class Store:
     def _write(self, connection: sa.Connection, deliveries: Sequence[Delivery]) -> int:
         if self._stale:
             self._ids.forget(connection)
+            self._recent.forget(connection)
         self._stale = True  # until the batch is committed
-        recording = Recording(connection, self._ids)
+        recording = Recording(connection, self._ids, self._recent)
         recording.write(deliveries)
         now_us = str(time.time_ns() // 1000)
         connection.exec_driver_sql(statements.SET_META, ("last_commit_us", now_us))
         self._kept_since_prune += recording.kept
+        self._kept_bytes_since_prune += recording.kept_bytes
         if recording.has_gaps:
             self.gaps_open = connection.exec_driver_sql(_OPEN_GAPS).scalar_one()
         return recording.trades
@@ -134,6 +142,12 @@ class Store:
         """When the file was last written by us, in unix microseconds; None in a new file."""
         rows = self._read("SELECT value FROM meta WHERE key = 'last_commit_us'")
         return int(rows[0][0]) if rows else None
+
+    def covered_us(self, feeds: Iterable[str]) -> int | None:
+        """Up to when everything that *feeds* brought is stored, in unix microseconds: the worst of them; None in a new file."""
+        wanted = msgspec.json.encode([f"covered_us {feed}" for feed in feeds]).decode()
+        rows = self._read("SELECT value FROM meta WHERE key IN (SELECT value FROM json_each(?))", (wanted,))
+        return min((int(value) for (value,) in rows), default=None)
 
     def endless_gaps(self) -> list[GapOpened]:
         """Gaps that were told without their end."""
@@ -189,7 +203,7 @@ class Store:
     @property
     def is_crowded(self) -> bool:
         """So many messages were kept since the last :meth:`prune` that it should not wait."""
-        return self._kept_since_prune >= REJECTED_ROWS // 4
+        return self._kept_since_prune >= REJECTED_ROWS // 4 or self._kept_bytes_since_prune >= REJECTED_BYTES // 4
 
     def prune(self, *, now_us: int) -> None:
         """
@@ -199,7 +213,7 @@ class Store:
             DatabaseBusy: Try again later.
 
         """
-        self._kept_since_prune = 0
+        self._kept_since_prune = self._kept_bytes_since_prune = 0
         oldest_us = now_us - UNREAD_DAYS * 24 * 3600 * 1_000_000
         with database.translated(self._path), self._engine.begin() as connection:
             connection.exec_driver_sql(
@@ -212,6 +226,11 @@ class Store:
                 connection.exec_driver_sql(
                     f"DELETE FROM {table} WHERE id IN (SELECT id FROM ({newest_first}) WHERE size > ?)", (most_bytes,)
                 )
+        with database.translated(self._path), self._engine.connect() as connection:
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, sqlite3.Connection)
+            # Not execute(), which would take one step, and each step frees one page.
+            driver.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
 
     def checkpoint(self) -> bool:
         """Copy the log into the database and empty it. Return False if a reader kept some of it."""

@@ -10,9 +10,9 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from storage_samples import MINT, chain_trade, delivery, message_trade
+from storage_samples import MINT, SIGNATURE, chain_trade, delivery, message_trade
 
-from pumpwatch.events import Delivery, Trade
+from pumpwatch.events import Delivery, Rejected, Trade
 from pumpwatch.storage.store import Store
 
 ARRIVAL_COLUMNS = {"id", "token_id", "wallet_id", "quote_id", "pumpportal_at_us", "helius_at_us", "backfill_at_us"}
@@ -98,6 +98,30 @@ def test_a_message_the_chain_does_not_know_is_superseded_and_not_counted(store: 
 
 
 @pytest.mark.parametrize("order", [0, 1])
+def test_a_message_about_a_token_that_the_transaction_did_not_trade_is_superseded(path: Path, order: int) -> None:
+    reports = [delivery("pumpportal", message_trade(mint="another mint")), delivery("helius", chain_trade())]
+    for report in (reports[order], reports[1 - order]):
+        store = Store.open(path, origin="simulator")
+        store.apply([report])
+        store.close()
+
+    store = Store.open(path, origin="simulator")
+    assert {("another mint", 4), (MINT, 1)} == {(row["mint"], row["state"]) for row in rows(store)}
+    assert store.trades == 1
+    store.close()
+
+
+@pytest.mark.parametrize("order", [0, 1])
+def test_nothing_is_superseded_while_a_part_of_the_transaction_is_unread(store: Store, order: int) -> None:
+    unread = Rejected(kind="unknown event", reason="new", raw=b"?", ours=True, signature=SIGNATURE)
+    reports = [delivery("pumpportal", message_trade(token_amount=1)), delivery("helius", chain_trade(), unread)]
+    for report in (reports[order], reports[1 - order]):
+        store.apply([report])
+
+    assert {(1, 0), (34_199_203_154_141, 1)} == {(row["token_amount"], row["state"]) for row in rows(store)}
+
+
+@pytest.mark.parametrize("order", [0, 1])
 def test_history_wins_over_what_came_live(store: Store, order: int) -> None:
     """The same transaction may have run differently on a fork that died."""
     reports = [delivery("backfill", chain_trade()), delivery("helius", chain_trade(quote_amount=5, slot=366_647_529))]
@@ -163,8 +187,11 @@ def _transactions(draw: st.DrawFn) -> list[Delivery]:
             )
         )
     deliveries = [delivery("pumpportal", message) for message in messages]
+    unread = (
+        [Rejected(kind="unknown event", reason="new", raw=b"?", ours=True, signature=signature)] if draw(st.booleans()) else []
+    )
     sources = draw(st.lists(st.sampled_from(["helius", "backfill"]), max_size=2)) if trades else []
-    return deliveries + [delivery(source, *trades) for source in sources]
+    return deliveries + [delivery(source, *trades, *unread) for source in sources]
 
 
 @settings(max_examples=150, deadline=None)

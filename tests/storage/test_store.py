@@ -13,6 +13,7 @@ from storage_samples import MINT, SIGNATURE, WALLET, chain_trade, delivery, mess
 from pumpwatch.errors import DatabaseBusy, DatabaseError
 from pumpwatch.events import (
     Counted,
+    Covered,
     CurveCompleted,
     Delivery,
     GapOpened,
@@ -186,6 +187,37 @@ def test_a_volume_beyond_all_bounds_saturates_and_costs_no_trade(store: Store, p
     store.apply([delivery("helius", chain_trade(signature=letter * 88, quote_amount=huge)) for letter in "abc"])
     store.apply([delivery("helius", chain_trade(signature="d" * 88, quote_amount=huge))])
     assert [{"volume": huge, "trades": 4}] == ask(path, "SELECT volume, trades FROM tokens")
+
+
+def test_one_delivery_beyond_all_bounds_saturates_too(store: Store, path: Path) -> None:
+    huge = 2**63 - 1
+    store.apply([delivery("helius", *(chain_trade(index, quote_amount=huge) for index in range(3)))])
+    assert ask(path, "SELECT volume, trades FROM tokens") == [{"volume": huge, "trades": 3}]
+
+
+def test_what_a_feed_has_covered_is_known_after_a_restart(store: Store) -> None:
+    assert store.covered_us(["helius"]) is None
+    store.apply([delivery("pumpwatch", Covered(feed="helius", until_us=7), Covered(feed="pumpportal", until_us=5))])
+    store.apply([delivery("pumpwatch", Covered(feed="helius", until_us=9))])
+    assert (store.covered_us(["helius"]), store.covered_us(["helius", "pumpportal"]), store.covered_us([])) == (9, 5, None)
+
+
+def test_a_transaction_leaves_one_gap_however_often_it_is_told(store: Store, path: Path) -> None:
+    told = [GapOpened(cause="log truncated", feed="helius", signature="s", from_us=at, to_us=at) for at in (1, 2, 3)]
+    store.apply([delivery("helius", gap) for gap in told])
+    assert ask(path, "SELECT signature FROM gaps") == [{"signature": "s"}]
+
+
+def test_pruning_gives_room_back_to_the_disk(store: Store, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "REJECTED_BYTES", 100_000)
+    for _ in range(20):
+        store.apply([delivery("helius", Rejected(kind="not json", reason="?", raw=bytes(200_000)))])
+    assert store.is_crowded
+    store.checkpoint()
+    before = path.stat().st_size
+    store.prune(now_us=NOW_US)
+    store.checkpoint()
+    assert path.stat().st_size < before / 4
 
 
 def test_the_same_again_changes_nothing(store: Store, path: Path) -> None:
