@@ -87,7 +87,7 @@ def test_a_simulator_is_refused_by_a_real_run(worker: RealWorker, simulator: Sim
     assert ended.status == 5
     assert "they must not be mixed" in ended.err
     assert worker.ask("SELECT value FROM meta WHERE key = 'origin'") == [("mainnet",)]
-    assert [worker.count(table) for table in ("trade_log", "tokens", "rejected", "gaps")] == [0, 0, 0, 0]
+    assert [worker.count(table) for table in ("trade_log", "tokens", "rejected")] == [0, 0, 0]
 
 
 def test_a_real_server_is_refused_by_a_simulated_run(worker: RealWorker) -> None:
@@ -99,7 +99,7 @@ def test_a_real_server_is_refused_by_a_simulated_run(worker: RealWorker) -> None
 
     assert ended.status == 5
     assert "is no simulator" in ended.err
-    assert worker.count() == worker.count("gaps") == 0
+    assert worker.count() == 0
 
 
 def test_when_every_feed_is_refused_the_worker_ends_with_5_and_says_which_keys_are_wrong(

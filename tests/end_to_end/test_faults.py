@@ -98,7 +98,7 @@ def test_no_end_of_a_connection_costs_a_delivered_trade(worker: RealWorker, simu
     assert found.passed, found
     assert (found.excused, set(found.uncredited.values())) == (0, {0})
     assert found.recorded > 200
-    assert sorted(set(found.gaps)) == ["disconnected", "silent"]
+    assert sorted(set(found.gaps)) == ["disconnected", "silent", "start"]
     # Each end is a gap of its feed, with the time from the last data to the first.
     rows = worker.ask("SELECT feed, cause, count(*), min(to_us - from_us) FROM gaps GROUP BY feed, cause")
     counted = {(feed, cause): count for feed, cause, count, _ in rows}
@@ -155,7 +155,7 @@ def test_a_disk_that_is_full_beyond_the_spill_costs_a_gap_of_the_right_extent(wo
     found = settled(worker, simulator)
 
     assert found.passed, found
-    assert found.gaps == {"spill full": 2}
+    assert found.gaps == {"start": 1, "spill full": 2}
     for feed in FEEDS:
         ((from_us, to_us),) = worker.ask("SELECT from_us, to_us FROM gaps WHERE feed = ?", feed)
         column = f"{feed}_at_us"
