@@ -302,6 +302,7 @@ def test_a_restart_is_a_gap_until_the_chain_delivers_all_that_is_wanted(
     until(lambda: subscribed(simulator))
     simulator.trade(20)
     until(lambda: first.supervisor._store.trades >= 20)
+    until(lambda: all(feed.state().last_data_at for feed in first.supervisor._feeds), what="data of both")
     assert first.stop() == 0
     assert first.ask("SELECT cause FROM gaps") == [("start",)]
     (covered_us,) = first.ask("SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'covered_us helius'")[0]
