@@ -42,19 +42,26 @@ _TRANSIENT = {
     sqlite3.SQLITE_PROTOCOL: "the database is locked by another program",
     sqlite3.SQLITE_READONLY: "the database cannot be written",
     sqlite3.SQLITE_CANTOPEN: "the database file cannot be opened",
+    sqlite3.SQLITE_PERM: "the database file cannot be opened",
 }
+
+#: Transient while running (a disk can come back); at the start a person must act.
+_NOT_ALLOWED = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 @contextlib.contextmanager
-def translated(path: Path) -> Iterator[None]:
+def translated(path: Path, *, opening: bool = False) -> Iterator[None]:
     """
     Turn the driver's errors into ours.
 
+    Args:
+        opening: Nothing was done with the file yet: what is not permitted is a wrong setting, not a disk that went away.
+
     Raises:
         DatabaseBusy: Locked, full, I/O error: the same may succeed later.
-        DatabaseError: Corrupt or not a database: it will not.
+        DatabaseError: Corrupt, not a database, or not permitted: it will not.
 
     """
     try:
@@ -66,6 +73,10 @@ def translated(path: Path) -> Iterator[None]:
     else:
         return
     code = _primary_code(cause)
+    if opening and code in _NOT_ALLOWED:
+        raise DatabaseError(
+            f"{path} cannot be opened and written ({cause}): change its permissions, or choose another `database`"
+        ) from cause
     if code in _TRANSIENT:
         raise DatabaseBusy(f"{_TRANSIENT[code]} ({cause})") from cause
     if code in _DAMAGED:
@@ -145,7 +156,7 @@ def writing_engine(path: Path, *, busy_timeout_seconds: float, synchronous: str)
     )
     sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     with _disposed_on_error(engine):
-        with translated(path), engine.connect() as connection:
+        with translated(path, opening=True), engine.connect() as connection:
             mode = connection.connection.execute("PRAGMA journal_mode").fetchone()[0]
         if mode != "wal":
             raise DatabaseError(
@@ -189,7 +200,7 @@ def prepare(engine: sa.Engine, path: Path, *, origin: str, version: str) -> None
         DatabaseBusy: Another program holds the file right now.
 
     """
-    with translated(path):
+    with translated(path, opening=True):
         with engine.connect() as connection:
             found = _user_version(connection)
             _check_version(path, found)

@@ -453,6 +453,26 @@ class TestOpening:
         with pytest.raises(DatabaseError, match=r"needs 3\.37\.0 or newer"):
             Store.open(path, origin="simulator")
 
+    def test_a_file_that_cannot_be_opened_is_no_reason_to_wait(self, path: Path) -> None:
+        path.mkdir()
+        with pytest.raises(DatabaseError, match=r"trades\.db cannot be opened .* change its permissions, or choose another"):
+            Store.open(path, origin="simulator")
+
+    def test_a_file_that_cannot_be_written_is_an_error_at_the_start_and_waited_for_later(self, path: Path) -> None:
+        engine = database.writing_engine(path, busy_timeout_seconds=0.05, synchronous="normal")
+        with engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA query_only=ON")  # the same error as of a file without permission
+        with pytest.raises(DatabaseError, match="change its permissions"):
+            database.prepare(engine, path, origin="simulator", version="0")
+        engine.dispose()
+
+        store = Store.open(path, origin="simulator")
+        with store._engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA query_only=ON")
+        with pytest.raises(DatabaseBusy, match="cannot be written"):
+            store.apply([delivery("helius", chain_trade())])
+        store.close()
+
     def test_a_folder_that_cannot_be_made_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("in the way", encoding="utf-8")
         with pytest.raises(DatabaseError, match="cannot be made"):
