@@ -145,8 +145,11 @@ def is_network_share(text: str) -> bool:
 
 def file_system_problem(path: Path) -> str | None:
     """Why a database at *path*, absolute, would not be safe where it is; None when nothing is known against it."""
-    if path.is_dir():
-        return "is a directory: name a file in it"
+    try:
+        if path.is_dir():
+            return "is a directory: name a file in it"
+    except OSError as error:  # up to Python 3.13: what is not permitted
+        return f"cannot be reached ({error.strerror}): change the permissions of its folder, or name a file elsewhere"
     kind = _file_system(path)
     if kind is None:
         return None

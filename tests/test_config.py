@@ -351,6 +351,19 @@ def test_a_database_on_a_network_mount_is_refused(problems_of: Problems, tmp_pat
     assert problem.startswith("pumpwatch.ini:2: [pumpwatch] database lies on a network file system (nfs4)")
 
 
+def test_a_database_that_cannot_be_looked_at_is_a_wrong_setting(problems_of: Problems, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_dir", refuse)
+
+    [problem] = problems_of("[pumpwatch]\ndatabase = folder/x.db\n")
+
+    assert problem.startswith(
+        "pumpwatch.ini:2: [pumpwatch] database cannot be reached (Permission denied): change the permissions"
+    )
+
+
 @pytest.mark.parametrize("database", [":memory:", "file:x.db", "sqlite:///x.db", "", "."])
 def test_a_database_is_a_file(problems_of: Problems, database: str) -> None:
     [problem] = problems_of(PUMPWATCH_PUMPWATCH_DATABASE=database)

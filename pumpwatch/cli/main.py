@@ -150,7 +150,10 @@ def _run(arguments: argparse.Namespace) -> int:
     set_up_logging(level="WARNING", log_file=None, secrets=())
     if not arguments.takes_settings:
         return int(arguments.function(arguments))
-    settings = load(config=arguments.config, environ=os.environ, directory=Path.cwd())
+    try:
+        settings = load(config=arguments.config, environ=os.environ, directory=Path.cwd())
+    except OSError as error:  # up to Python 3.13: looking for a file in a folder that is not permitted
+        raise SettingsError([f"the settings cannot be read: {error.filename or 'this folder'}: {error.strerror}"]) from error
     set_up_logging(level="WARNING", log_file=None, secrets=settings.secrets)
     return int(arguments.function(settings, arguments))
 

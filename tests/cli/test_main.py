@@ -154,6 +154,18 @@ def test_wrong_settings_are_status_4_and_a_line_each(calls: Calls, tmp_path: Pat
     assert captured.out == ""
 
 
+def test_a_folder_that_may_not_be_looked_into_is_status_4_and_a_line(
+    calls: Calls, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: object) -> Settings:
+        raise PermissionError(13, "Permission denied", "pumpwatch.ini")
+
+    monkeypatch.setattr("pumpwatch.cli.main.load", refuse)
+
+    assert main([]) == 4
+    assert capsys.readouterr() == ("", "pumpwatch: the settings cannot be read: pumpwatch.ini: Permission denied\n")
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [(AlreadyRunning("pid 7 holds it"), 3), (DatabaseError("it is damaged"), 4), (SettingsError(["it is wrong"]), 4)],
