@@ -8,6 +8,7 @@ data stays away, bound what a server may send, and say in one word how it ended.
 from __future__ import annotations
 
 import logging
+import selectors
 import ssl
 import threading
 import time
@@ -16,12 +17,16 @@ from typing import Any, Final, Protocol, cast
 
 import websocket
 from loguru import logger
+from websocket._dispatcher import SSLDispatcher
 
 from pumpwatch.config import ConnectionSettings, Endpoint
 from pumpwatch.config_endpoint import secret_parts
 from pumpwatch.errors import PumpwatchError
 from pumpwatch.feeds.outcome import Ending, ending_of
 from pumpwatch.feeds.transport import LARGEST_MESSAGE_BYTES, Transport, trusted_context
+
+#: The library's own, where no ping timeout is given.
+_LONGEST_WAIT_SECONDS: Final = 10.0
 
 _BINARY: Final = websocket.ABNF.OPCODE_BINARY
 
@@ -36,31 +41,43 @@ class Receiver(Protocol):
         """Take one whole message; True when it is data, that is a sign of life. Never raises; may block."""
 
 
+class _Dispatcher(SSLDispatcher):
+    """
+    The library's loop for TLS, which asks the socket what it holds already before it waits: ours holds a buffer without TLS too.
+
+    Ordinary messages go to *on_text* right from that buffer; the library takes three reads and a dozen calls for each.
+    """
+
+    def __init__(
+        self, app: websocket.WebSocketApp, timeout: float, transport: Transport, on_text: Callable[[bytes], None]
+    ) -> None:
+        super().__init__(app, timeout)
+        self._transport = transport
+        self._on_text = on_text
+
+    def select(self, sock: Any, sel: selectors.DefaultSelector) -> Any:
+        opened = self.app.sock
+        # Within a message of several frames another text is an error, which the library finds.
+        if opened is not None and not opened.cont_frame.recving_frames:
+            while self.app.keep_running and (text := self._transport.take_text()) is not None:
+                self._on_text(text)
+        return super().select(sock, sel)
+
+
 class _App(websocket.WebSocketApp):
+    def __init__(self, url: str, *, transport: Transport, on_text: Callable[[bytes], None], **named: Any) -> None:
+        super().__init__(url, socket=cast("Any", transport), **named)
+        self._transport = transport
+        self._on_text = on_text
+
     def create_dispatcher(
         self,
         ping_timeout: float | None,
-        dispatcher: Any = None,
+        dispatcher: Any = None,  # noqa: ARG002 - the library's signature
         is_ssl: bool = False,  # noqa: FBT001, FBT002, ARG002 - the library's signature
-        handleDisconnect: Callable[..., Any] | None = None,  # noqa: N803 - the library's name
+        handleDisconnect: Callable[..., Any] | None = None,  # noqa: N803, ARG002 - the library's name
     ) -> Any:
-        # The loop for TLS asks the socket what it holds already before it waits; ours holds a buffer without TLS too.
-        return super().create_dispatcher(ping_timeout, dispatcher, True, handleDisconnect)  # noqa: FBT003
-
-
-class _Frames(websocket.frame_buffer):
-    """The library's reader of frames, which asks the socket three times for each, past which ordinary ones are led."""
-
-    def __init__(self, transport: Transport, receive: Callable[[int], bytes]) -> None:
-        super().__init__(receive, skip_utf8_validation=True)
-        self._transport = transport
-
-    def recv_frame(self) -> websocket.ABNF:
-        if self.header is None and not self.recv_buffer:  # not in the middle of a frame
-            text = self._transport.take_text()
-            if text is not None:
-                return websocket.ABNF(1, 0, 0, 0, websocket.ABNF.OPCODE_TEXT, 0, text)
-        return super().recv_frame()
+        return _Dispatcher(self, ping_timeout or _LONGEST_WAIT_SECONDS, self._transport, self._on_text)
 
 
 class Connection:
@@ -97,10 +114,11 @@ class Connection:
         )
         self._app = _App(
             endpoint.url,
+            transport=self._transport,
+            on_text=self._on_text,
             on_open=self._on_open,
             on_data=self._on_data,
             on_error=self._on_error,
-            socket=cast("Any", self._transport),
         )
         self._lock = threading.Lock()
         self._ending: Ending | None = None
@@ -192,10 +210,7 @@ class Connection:
 
     def _on_open(self, _app: websocket.WebSocketApp) -> None:
         self._transport.finish_handshake()
-        opened = self._app.sock
-        headers = (opened.getheaders() if opened else None) or {}
-        if opened:
-            opened.frame_buffer = _Frames(self._transport, opened.frame_buffer.recv)
+        headers = (self._app.sock.getheaders() if self._app.sock else None) or {}
         ending = self._receiver.opened({str(name).lower(): str(value) for name, value in headers.items()})
         self._last_data_at = self._opened_at = time.monotonic()
         if ending is not None:
@@ -203,9 +218,15 @@ class Connection:
 
     def _on_data(self, _app: websocket.WebSocketApp, message: bytes, opcode: int, _finished: bool) -> None:  # noqa: FBT001
         self._transport.unfinished_bytes = 0
+        self._take(message, is_binary=opcode == _BINARY)
+
+    def _on_text(self, text: bytes) -> None:
+        self._take(text, is_binary=False)
+
+    def _take(self, message: bytes, *, is_binary: bool) -> None:
         self._received += 1
         self._in_receiver = True
-        if self._receiver.receive(message, is_binary=opcode == _BINARY):
+        if self._receiver.receive(message, is_binary=is_binary):
             self._last_data_at = time.monotonic()
         self._in_receiver = False
 

@@ -300,6 +300,14 @@ def test_fragments_make_one_message_with_a_ping_between_them(
     wait_until(lambda: receiver.messages == [b"one two three"])
 
 
+def test_a_text_between_the_fragments_of_another_ends_the_connection(
+    serve_raw: Serve, run: Callable[..., Running], receiver: Recorder
+) -> None:
+    pieces = frame(b"half", fin=False) + frame(b"ping", PING) + frame(b"no place for it") + frame(b"half", 0)
+    assert run(serve_raw(after_handshake(pieces))).ended().kind == "lost"
+    assert receiver.messages == []
+
+
 def test_many_messages_in_one_packet_are_all_delivered_at_once(
     serve_raw: Serve, run: Callable[..., Running], receiver: Recorder, wait_until: WaitUntil
 ) -> None:
