@@ -58,9 +58,9 @@ def payloads_of_log(lines: list[str]) -> list[Payload]:
             step = _learned_step(line)
         depth, program = step
         if depth > 0:
-            if depth != len(stack) + 1:
-                raise UnreliableLog(f"an invocation at depth {depth} from {len(stack)}")
             stack.append(program)
+            if depth != len(stack):
+                raise UnreliableLog(f"an invocation at depth {depth} from {len(stack) - 1}")
         elif depth == 0:
             if not stack or stack.pop() != program:
                 raise UnreliableLog("a program ends that is not the innermost")
