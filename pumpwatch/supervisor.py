@@ -93,7 +93,11 @@ class Supervisor:
             store = self._open_store(stop_requested)
             if store is None:
                 return 0
-            self._build(store)
+            try:
+                self._build(store)
+            except BaseException:
+                store.close()
+                raise
             self._start()
             try:
                 self._watch(stop_requested, for_seconds)

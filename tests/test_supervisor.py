@@ -18,7 +18,7 @@ from real_worker import EVERYTHING, QUICK, RealWorker, endpoints, logs_subscribe
 from pumpwatch import __version__
 from pumpwatch.config import load
 from pumpwatch.decode.addresses import bonding_curve
-from pumpwatch.errors import AllFeedsRefused
+from pumpwatch.errors import AllFeedsRefused, DatabaseError
 from pumpwatch.events import Delivery, GapOpened, Usage
 from pumpwatch.feeds.feed import Feed
 from pumpwatch.simulator.serving import Client
@@ -127,6 +127,23 @@ def test_after_a_stop_nothing_is_left_but_the_record(run: Callable[[], Run], sim
         pass
     assert running.ask("SELECT count(*) FROM trade_log WHERE confirmed") >= [(len(traded),)]
     assert running.ask("PRAGMA journal_mode") == [("wal",)]
+
+
+def test_a_start_that_fails_behind_the_database_closes_it(
+    run: Callable[[], Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[Store] = []
+
+    def close(store: Store, close: Callable[[Store], None] = Store.close) -> None:
+        close(store)
+        closed.append(store)
+
+    monkeypatch.setattr(Store, "close", close)
+    (tmp_path / "pumpwatch.db.spill").mkdir()
+
+    assert isinstance(run().failure(), DatabaseError)
+
+    assert len(closed) == 1
 
 
 def test_what_feeds_have_put_in_is_written_before_the_writer_goes(

@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
+from pumpwatch.errors import DatabaseError
+
 _CHUNK_BYTES = 1024 * 1024
 _END = b"\0"
 
@@ -17,6 +19,9 @@ _END = b"\0"
 class Spill:
     """
     A bounded first-in, first-out file of lines. Not thread-safe: :class:`~pumpwatch.storage.intake.Intake` guards it.
+
+    Raises:
+        DatabaseError: The file cannot be made, or what is in it cannot be read.
 
     Attributes:
         lines: Lines that are not forgotten yet.
@@ -26,10 +31,16 @@ class Spill:
     def __init__(self, path: Path, *, most_bytes: int, reserve_bytes: int) -> None:
         self._most_bytes = most_bytes
         self._reserve_bytes = min(reserve_bytes, most_bytes)
-        path.touch(exist_ok=True)
-        self._file = path.open("r+b", buffering=0)
         self._read_at = 0
-        self.lines, self._write_at, self.torn = self._find_end()
+        try:
+            path.touch(exist_ok=True)
+            self._file = path.open("r+b", buffering=0)
+            self.lines, self._write_at, self.torn = self._find_end()
+        except OSError as error:
+            raise DatabaseError(
+                f"{path} cannot be opened ({error.strerror}): it must be a file that pumpwatch can write, or not be there; what "
+                "a file of that name holds is not in the database yet"
+            ) from error
         self._unread = self.lines
         if not self.lines:
             self._reserve()

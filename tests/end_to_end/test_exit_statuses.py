@@ -69,6 +69,16 @@ def test_a_damaged_database_ends_with_4_and_stays_as_it_is(worker: RealWorker, p
     assert worker.database.read_bytes()[100:] == bytes(damaged)[100:]
 
 
+def test_a_spill_file_that_cannot_be_opened_ends_with_4(worker: RealWorker) -> None:
+    worker.spill.mkdir()
+
+    ended = worker.command("run", "--simulator")
+
+    assert ended.status == 4
+    assert f"{worker.spill} cannot be opened" in ended.err
+    assert "Traceback" not in ended.err
+
+
 @pytest.mark.parametrize(("origin", "line"), [("mainnet", ["run", "--simulator"]), ("simulator", ["run"]), ("replay", ["run"])])
 def test_a_database_of_another_origin_ends_with_4(worker: RealWorker, origin: str, line: list[str]) -> None:
     Store.open(worker.database, origin=origin).close()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pumpwatch.errors import DatabaseError
 from pumpwatch.storage.spill import Spill
 
 
@@ -119,3 +120,9 @@ def test_a_write_that_fails_counts_for_nothing(path: Path, monkeypatch: pytest.M
     again = opened(path)
     assert again.read(10) == [b"kept"]
     again.close()
+
+
+def test_what_cannot_be_opened_is_named(path: Path) -> None:
+    path.mkdir()
+    with pytest.raises(DatabaseError, match=r"trades\.db\.spill cannot be opened"):
+        opened(path)
