@@ -11,6 +11,7 @@ Data moves one way. The main thread polls: a thread that dies, or a signal, stop
 from __future__ import annotations
 
 import functools
+import math
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -89,8 +90,13 @@ class Supervisor:
             Exception: What ended a thread: a defect. Everything is stopped and safe.
 
         """
+        end = Deadline(math.inf if for_seconds is None else for_seconds)
+
+        def is_over() -> bool:
+            return stop_requested() or end.left() <= 0
+
         with self._lock:
-            store = self._open_store(stop_requested)
+            store = self._open_store(is_over)
             if store is None:
                 return 0
             try:
@@ -100,7 +106,7 @@ class Supervisor:
                 raise
             self._start()
             try:
-                self._watch(stop_requested, for_seconds)
+                self._watch(is_over)
             finally:
                 self._stop()
         for thread in self._threads():
@@ -108,11 +114,10 @@ class Supervisor:
                 raise thread.error
         return 0
 
-    def _open_store(self, stop_requested: Callable[[], bool]) -> Store | None:
-        """Open the database; as long as another program holds it, wait."""
+    def _open_store(self, is_over: Callable[[], bool]) -> Store | None:
+        """Open the database; as long as another program holds it, wait. None when it *is_over* before that."""
         writer = self._settings.writer
-        next_word = 0.0
-        while not stop_requested():
+        while not is_over():
             try:
                 store = Store.open(
                     self._database,
@@ -122,13 +127,15 @@ class Supervisor:
                     synchronous=writer.synchronous,
                 )
             except DatabaseBusy as error:
-                if time.monotonic() >= next_word:
+                if self._is_due("word", time.monotonic(), _HEARTBEAT_SECONDS):
                     logger.error("the start must wait: {}", error)
-                    next_word = time.monotonic() + _HEARTBEAT_SECONDS
+                if self._is_due("status", time.monotonic(), status_file.WRITTEN_EVERY_SECONDS):
+                    self._write_early_status("starting", reason=f"the start must wait: {error}")
                 time.sleep(_POLL_SECONDS)
             else:
                 store.wait_for_locks(writer.busy_timeout_seconds)
                 return store
+        self._write_early_status("stopped")
         return None
 
     def _build(self, store: Store) -> None:
@@ -267,10 +274,9 @@ class Supervisor:
             thread.start()
         self._state = "running"
 
-    def _watch(self, stop_requested: Callable[[], bool], for_seconds: float | None) -> None:
+    def _watch(self, is_over: Callable[[], bool]) -> None:
         """Look at everything a few times a second, until it is time to stop."""
-        end = None if for_seconds is None else Deadline(for_seconds)
-        while not stop_requested() and (end is None or end.left() > 0):
+        while not is_over():
             self.turn(time.monotonic())
             for thread in self._threads():
                 if not thread.is_alive():
@@ -350,6 +356,21 @@ class Supervisor:
                 trades=self._store.trades,
                 watched=self._watchlist.watched(),
                 gaps_open=self._store.gaps_open,
+            )
+        )
+
+    def _write_early_status(self, state: str, *, reason: str | None = None) -> None:
+        """While there is no database yet, and nothing that needs one."""
+        feeds = ((PUMPPORTAL, self._settings.pumpportal.enabled), (HELIUS, self._settings.helius.enabled))
+        waiting = FeedStatus(state="waiting", since=self._started_at, reason=reason)
+        self._status_file.write(
+            Status(
+                pid=os.getpid(),
+                started_at=self._started_at,
+                written_at=time.time(),
+                version=pumpwatch.__version__,
+                state=state,
+                feeds={name: waiting for name, is_enabled in feeds if is_enabled and reason is not None},
             )
         )
 

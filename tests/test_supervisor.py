@@ -129,6 +129,30 @@ def test_after_a_stop_nothing_is_left_but_the_record(run: Callable[[], Run], sim
     assert running.ask("PRAGMA journal_mode") == [("wal",)]
 
 
+def test_a_start_that_must_wait_says_so_in_the_status_and_ends_in_time(worker: RealWorker) -> None:
+    Store.open(worker.database, origin="simulator").close()
+    blocker = sqlite3.connect(worker.database, isolation_level=None)
+    blocker.execute("PRAGMA locking_mode=EXCLUSIVE")
+    blocker.execute("BEGIN EXCLUSIVE")
+    try:
+        worker.start("--for", "3")
+        until(lambda: read(path_of(worker.database)))
+        status = read(path_of(worker.database))
+        assert worker.wait() == 0, worker.log
+    finally:
+        blocker.close()
+
+    assert status is not None
+    assert status.state == "starting"
+    assert {"pumpportal", "helius"} == set(status.feeds)
+    assert "helius is waiting: the start must wait: the database is locked by another program" in str(
+        problems(status, time.time())
+    )
+    ended = read(path_of(worker.database))
+    assert ended is not None
+    assert ended.state == "stopped"
+
+
 def test_a_start_that_fails_behind_the_database_closes_it(
     run: Callable[[], Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
