@@ -74,8 +74,10 @@ def _entry(row: SpellRow) -> dict[str, object]:
 def change(settings: Settings, arguments: argparse.Namespace) -> int:
     """Add or remove. Exit status 1 if any of the addresses was refused."""
     kind: Kind = "wallet" if arguments.wallet else "token"
-    with open_reader(settings.pumpwatch.database) as reader:
-        origin = reader.origin()
+    origin = "mainnet"
+    if arguments.action != "add" or settings.pumpwatch.database.exists():  # before the first run, adding makes the file
+        with open_reader(settings.pumpwatch.database) as reader:
+            origin = reader.origin()
     answers = [(address, _change_one(settings, origin, arguments.action, kind, address)) for address in arguments.addresses]
     if arguments.json:
         output.print_json([{"address": address, "ok": answer.ok, "text": answer.text} for address, answer in answers])
@@ -114,6 +116,11 @@ def _apply(settings: Settings, origin: str, action: str, kind: Kind, address: st
 
     path, now_us = settings.pumpwatch.database, time.time_ns() // 1000
     most = MOST_TOKENS if settings.helius.scope == "all" else settings.watch.max_tokens
+    if not path.exists():
+        rehearsal = Watched(settings.watch, most=most)
+        answer = rehearsal.add(kind, address, now_us)
+        if not rehearsal.unrecorded():  # refused, or nothing to do: no reason for a file
+            return answer
     store = Store.open(path, origin=origin, busy_timeout_seconds=settings.writer.busy_timeout_seconds)
     try:
         spells = store.open_spells()

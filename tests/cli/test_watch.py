@@ -15,6 +15,7 @@ from pumpwatch.cli.output import AnswerIsNo
 from pumpwatch.commands import ask as real_ask
 from pumpwatch.commands import directory_of
 from pumpwatch.config import WatchSettings
+from pumpwatch.errors import DatabaseError
 from pumpwatch.events import Delivery
 from pumpwatch.feeds.wanted import Wanted
 from pumpwatch.storage.lock import WriterLock
@@ -152,6 +153,23 @@ def test_the_lock_is_free_again_afterwards(run: Run, record: Record) -> None:
     lock = WriterLock(record.database)
     lock.acquire()
     lock.release()
+
+
+def test_before_the_first_run_adding_makes_the_database_and_only_for_what_can_be_watched(run: Run, record: Record) -> None:
+    record.database.unlink()
+
+    assert run("watch", "add", "abc").err == "abc is not a Solana address (32 bytes in base58)\n"
+    assert run("watch", "add", NEW, PUMPWATCH_WATCH_MINTS=NEW).out == f"token {NEW} is pinned by the settings already\n"
+    with pytest.raises(DatabaseError, match="there is no database"):
+        run("watch", "remove", NEW)
+    assert not record.database.exists()
+
+    added = run("watch", "add", "abc", NEW, OTHER)
+
+    assert (added.status, added.out) == (1, f"watching token {NEW}\nwatching token {OTHER}\n")
+    assert rows(record.database, "SELECT value FROM meta WHERE key = 'origin'") == [("mainnet",)]
+    assert spells_of(record.database, NEW) == [("token", "asked", None)]
+    assert spells_of(record.database, OTHER) == [("token", "asked", None)]
 
 
 # Through the worker
