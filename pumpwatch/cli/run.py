@@ -11,10 +11,12 @@ from types import FrameType
 from loguru import logger
 
 from pumpwatch.config import Settings
-from pumpwatch.errors import AlreadyRunning
+from pumpwatch.errors import AlreadyRunning, UsageError
 from pumpwatch.feeds.opens import state_folder, stored_wait
+from pumpwatch.providers import NAMES
 from pumpwatch.storage.lock import beside
 from pumpwatch.supervisor import Supervisor
+from pumpwatch.telemetry import visible
 
 
 class _Signals:
@@ -42,9 +44,12 @@ def run_worker(
         provider: What the simulator plays.
 
     Raises:
+        UsageError: There is no such provider.
         StopError: A person must act.
 
     """
+    if provider is not None and provider not in NAMES:
+        raise UsageError(f"no provider is called {visible(provider)}; there are {', '.join(NAMES)}")
     if if_not_running and _must_wait(settings):
         return 0
     if simulator:

@@ -12,7 +12,7 @@ import pytest
 from pumpwatch.cli import run
 from pumpwatch.cli.run import _must_wait, _stop_signals, run_worker
 from pumpwatch.config import Settings, load
-from pumpwatch.errors import AlreadyRunning
+from pumpwatch.errors import AlreadyRunning, UsageError
 from pumpwatch.feeds.opens import Opens
 from pumpwatch.feeds.waits import Waits
 from pumpwatch.storage.lock import WriterLock
@@ -99,6 +99,15 @@ def test_a_second_worker_is_an_error_unless_cron_asks(tmp_path: Path, folder: Pa
         with pytest.raises(AlreadyRunning, match=r"pid \d+"):
             run_worker(settings, if_not_running=False, **arguments)
         assert run_worker(settings, if_not_running=True, **arguments) == 0
+
+
+def test_an_unknown_provider_is_wrong_usage(tmp_path: Path, folder: Path) -> None:
+    settings = settings_of(tmp_path)
+
+    with pytest.raises(UsageError, match="no provider is called xyz; there are"):
+        run_worker(settings, for_seconds=1, if_not_running=False, simulator=True, provider="xyz")
+
+    assert not list(tmp_path.glob("pumpwatch.db*"))
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGBREAK"])
