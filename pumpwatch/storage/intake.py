@@ -77,9 +77,9 @@ class Intake:
             return True
 
     def room(self) -> bool:
-        """Whether :meth:`put` can be called again after it returned False."""
+        """Whether :meth:`put` can be called again after it returned False. Never after the end."""
         with self._lock:
-            return not self._full
+            return not (self._full or self._closed)
 
     def take(self, most: int, *, timeout_seconds: float) -> list[Delivery]:
         """Return the oldest deliveries, waiting up to *timeout_seconds* for the first. Call :meth:`stored` when they are safe."""

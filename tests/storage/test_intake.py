@@ -169,8 +169,10 @@ def test_a_full_queue_is_waited_for_while_the_writer_makes_room(spill_path: Path
 
 def test_nothing_is_taken_in_after_the_end(spill_path: Path) -> None:
     intake = opened(spill_path)
+    assert intake.room()
     intake.close()
     assert not intake.put(numbered(1))
+    assert not intake.room(), "or a feed would connect again and again for nobody"
 
 
 def test_taking_waits_for_the_first_and_no_longer(spill_path: Path) -> None:
