@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from pathlib import Path
 
@@ -43,6 +44,8 @@ class Intake:
         self._room_made = threading.Condition(self._lock)
         self._spill = Spill(spill_path, most_bytes=spill_bytes, reserve_bytes=_RESERVE_BYTES)
         self._spilling = self._spill.lines > 0
+        #: When the last line that could be read was received: what cannot be read came later.
+        self._readable_until_us = 0
         self._full = False
         self._closed = False
         self._taken_from_queue: list[Delivery] = []
@@ -93,7 +96,7 @@ class Intake:
                 self._taken_from_queue = batch
                 self._room_made.notify_all()
                 return batch
-            return [_read_line(line) for line in self._spill.read(most)]
+            return self._deliveries(self._spill.read(most))
 
     def stored(self) -> None:
         """Tell that all that was taken is committed."""
@@ -138,6 +141,23 @@ class Intake:
             self._closed = True
             self._spill.close()
 
+    def _deliveries(self, lines: list[bytes]) -> list[Delivery]:
+        """A line that cannot be read (written by another version, damaged) is set aside, never skipped silently."""
+        read = [_read_line(line) for line in lines]
+        batch = []
+        for place, found in enumerate(read):
+            delivery = found
+            if isinstance(delivery, Rejected):
+                later = (after.received_at_us for after in read[place + 1 :] if isinstance(after, Delivery))
+                until_us = max(self._readable_until_us, next(later, time.time_ns() // 1000))
+                detail = "an unreadable line in the spill file"
+                gap = GapOpened(cause="spill torn", from_us=self._readable_until_us, to_us=until_us, detail=detail)
+                delivery = Delivery(source="pumpwatch", received_at_us=until_us, events=(gap, delivery))
+            else:
+                self._readable_until_us = delivery.received_at_us
+            batch.append(delivery)
+        return batch
+
     def _room_in_queue(self) -> bool:
         return len(self._queue) < self._queue_size and self._queued_bytes < _MOST_QUEUED_BYTES
 
@@ -160,14 +180,11 @@ class Intake:
         return False
 
 
-def _read_line(line: bytes) -> Delivery:
-    """A line that cannot be read (written by another version, damaged) is set aside, never skipped silently."""
+def _read_line(line: bytes) -> Delivery | Rejected:
     try:
         return _decoder.decode(line)
     except (msgspec.DecodeError, UnicodeError) as error:
-        rejected = Rejected(kind="spill line", reason=f"unreadable line in the spill file: {error}", raw=line)
-        gap = GapOpened(cause="spill torn", from_us=0, detail="an unreadable line in the spill file")
-        return Delivery(source="pumpwatch", received_at_us=0, events=(gap, rejected))
+        return Rejected(kind="spill line", reason=f"unreadable line in the spill file: {error}", raw=line)
 
 
 def _last_change_us(path: Path, now_us: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -151,6 +152,33 @@ def test_an_unreadable_line_is_set_aside_with_its_text(spill_path: Path) -> None
     (delivery,) = intake.take(10, timeout_seconds=0)
     assert {"GapOpened", "Rejected"} == {type(event).__name__ for event in delivery.events}
     intake.close()
+
+
+def test_unreadable_lines_are_gaps_between_their_readable_neighbours(spill_path: Path) -> None:
+    intake = opened(spill_path, queue_size=0)
+    for number in (1000, 2000, 3000):
+        intake.put(numbered(number))
+    intake.close()
+    first, second, third = spill_path.read_bytes().rstrip(b"\0").splitlines()
+    spill_path.write_bytes(b"\n".join([b"a", first, b"b", b"c", second, third, b"d", b""]))
+
+    again = opened(spill_path)
+    began_us = time.time_ns() // 1000
+    batch = again.take(5, timeout_seconds=0) + again.take(5, timeout_seconds=0)
+    gaps = [event for delivery in batch for event in delivery.events if isinstance(event, GapOpened)]
+    again.close()
+
+    assert [event.raw for delivery in batch for event in delivery.events if isinstance(event, Rejected)] == [
+        b"a",
+        b"b",
+        b"c",
+        b"d",
+    ]
+    assert [(gap.from_us, gap.to_us) for gap in gaps[:3]] == [(0, 1000), (1000, 2000), (1000, 2000)]
+    assert gaps[3].from_us == 3000
+    assert gaps[3].to_us is not None
+    assert gaps[3].to_us >= began_us
+    assert [delivery.received_at_us for delivery in batch][:6] == [1000, 1000, 2000, 2000, 2000, 3000]
 
 
 def test_a_full_queue_is_waited_for_while_the_writer_makes_room(spill_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
