@@ -14,7 +14,7 @@ from pumpwatch.events import Delivery, GapOpened, Rejected
 from pumpwatch.storage.spill import Spill
 
 #: The queue is bounded by memory too: a message of the chain is several kilobytes.
-_MOST_QUEUED_BYTES = 16 * 1024 * 1024
+_MOST_QUEUED_BYTES = 8 * 1024 * 1024
 
 #: How long a full queue is waited for before it spills. The feeds' sockets bear it; a second would cost them their pings.
 _PATIENCE_SECONDS = 0.3

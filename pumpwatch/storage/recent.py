@@ -7,12 +7,12 @@ from typing import Final
 import sqlalchemy as sa
 
 #: Two generations of so many transactions each are remembered. PumpPortal and the chain tell of one seconds apart.
-_REMEMBERED: Final = 10_000
+_REMEMBERED: Final = 5_000
 
 
 class RecentSignatures:
     """
-    The tokens of the last ten to twenty thousand transactions. Used by the writer thread only, within its transactions.
+    The tokens of the last five to ten thousand transactions. Used by the writer thread only, within its transactions.
 
     After a rollback, and at the start, call :meth:`forget`: it reads them again.
     """

@@ -113,7 +113,7 @@ def test_a_refused_put_with_an_empty_spill_recovers(spill_path: Path) -> None:
 def test_the_queue_is_bounded_by_bytes_too(spill_path: Path) -> None:
     intake = opened(spill_path, queue_size=1_000_000, spill_bytes=100_000_000)
     for number in range(6):
-        intake.put(numbered(number, raw=bytes(4 * 1024 * 1024)))
+        intake.put(numbered(number, raw=bytes(2 * 1024 * 1024)))
     assert (intake.depth, intake.spilled) == (4, 2)
     intake.close()
 
