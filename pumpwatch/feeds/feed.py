@@ -241,7 +241,7 @@ class Feed(WorkerThread):
         self.stopping.wait(quiet.seconds)
 
     def _pause(self, at_least_seconds: float) -> None:
-        self._set_state("paused", "the database takes nothing more, and so nothing is received")
+        self._set_state("paused", "there is no room for more: the database takes nothing now")
         logger.error("{} paused: {}", self.name, self.state().reason)
         self.stopping.wait(at_least_seconds)
         while not self.stopping.is_set() and not self._room():
