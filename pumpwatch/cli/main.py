@@ -46,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _guarded(argv: Sequence[str]) -> int:
-    command = ""
+    # Until the line is parsed, which loads modules.
+    command = argv[0] if argv and not argv[0].startswith("-") else "run"
     try:
         arguments = _parse(argv)
         command = arguments.command
@@ -62,7 +63,7 @@ def _guarded(argv: Sequence[str]) -> int:
         _say(error)
         return error.exit_status
     except Exception as error:  # noqa: BLE001 - the thread of the command ends here
-        logger.opt(exception=error).critical("{} failed", command or "pumpwatch")
+        logger.opt(exception=error).critical("{} failed", visible(command))
         _say(f"a defect of pumpwatch ({type(error).__name__}: {visible(error, limit=200)}); the log above has the traceback")
         return _DEFECT
 

@@ -251,6 +251,38 @@ def process(*arguments: str, cwd: Path, **environ: str) -> subprocess.CompletedP
     )
 
 
+INTERRUPT = """
+import signal
+import sys
+
+
+class Interrupts:
+    def find_spec(self, name, path=None, target=None):
+        if name == "{module}":
+            signal.raise_signal(signal.SIGINT)
+
+
+sys.meta_path.insert(0, Interrupts())
+"""
+
+
+@pytest.mark.parametrize("module", ["pumpwatch.cli.main", "pumpwatch.cli.look", "pumpwatch.cli.run"])
+@pytest.mark.parametrize(
+    ("arguments", "status"), [([], 0), (["--config", "x.ini"], 0), (["run"], 0), (["watch", "add", "x"], 1), (["status"], 1)]
+)
+def test_ctrl_c_while_the_program_is_being_loaded_is_as_quiet_as_later(
+    tmp_path: Path, module: str, arguments: list[str], status: int
+) -> None:
+    if module == "pumpwatch.cli.run" and status == 1:
+        pytest.skip("it is the worker's")
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPT.format(module=module), encoding="utf-8")
+    (tmp_path / "x.ini").touch()
+
+    ended = process(*arguments, cwd=tmp_path, PYTHONPATH=os.pathsep.join([str(tmp_path), str(ROOT)]))
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (status, "", "")
+
+
 def test_the_version_is_told_without_reading_settings(tmp_path: Path) -> None:
     (tmp_path / "pumpwatch.ini").write_text("broken", encoding="utf-8")
 
