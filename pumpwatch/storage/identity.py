@@ -79,9 +79,9 @@ def merge(rows: Iterable[Row], *, settled: Callable[[], bool]) -> list[Row]:
     free_ids = {row.id for row in messages.values() if row.event_index is None and row.id is not None}
     unpaired = _pair(chain, messages.values())
     result = list(chain.values())
-    if unpaired and settled():
-        unpaired = [_superseded(row, chain) for row in unpaired]
-    result.extend(unpaired)
+    if unpaired:
+        state = SUPERSEDED if settled() else PROVISIONAL
+        result.extend(_alone(message, chain, state) for message in unpaired)
     kept = {row.id for row in result if row.id is not None}
     spare = iter(sorted(free_ids - kept))
     for row in sorted(result, key=_place):
@@ -169,17 +169,17 @@ def _same_message(one: Row, other: Row) -> Row:
     )
 
 
-def _superseded(message: Row, chain: dict[int, Row]) -> Row:
+def _alone(message: Row, chain: dict[int, Row], state: int) -> Row:
     """
-    A message that the chain does not confirm. If it is like a trade of the chain, it may have been absorbed before and its
-    amounts forgotten: then they are left out in any case, so that the order of arrival leaves no trace.
+    A message that no trade of the chain has taken. If it is like one, it may have been absorbed before and its amounts forgotten:
+    then they are left out in any case, so that the order of arrival leaves no trace.
     """
     twins = [row for row in chain.values() if row.alike == message.alike]
     if not twins:
-        return msgspec.structs.replace(message, state=SUPERSEDED)
+        return msgspec.structs.replace(message, state=state)
     return msgspec.structs.replace(
         message,
-        state=SUPERSEDED,
+        state=state,
         venue=twins[0].venue,
         quote_amount=None,
         trader_quote_amount=None,
