@@ -206,7 +206,7 @@ def test_the_package_ships_its_modules_and_its_type_marker_and_nothing_else(tmp_
     folders = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "pumpwatch").rglob("*.py")}
     assert set(packages) == folders
     assert data == {"pumpwatch": ["py.typed"]}
-    assert entry_points == {"console_scripts": ["pumpwatch = pumpwatch.cli.main:program"]}
+    assert entry_points == {"console_scripts": ["pumpwatch = pumpwatch.__main__:start"]}
 
 
 def test_no_host_of_a_registry_and_no_path_of_a_machine_is_in_a_shipped_file() -> None:
