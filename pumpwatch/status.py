@@ -39,7 +39,7 @@ class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
         state: ``connecting``, ``connected``, ``waiting``, ``refused``, ``banned?``, ``exhausted``, ``paused``, ``stopped``.
         since: When it came into this state.
         last_data_at: When the last data (not a pong or acknowledgement) came.
-        reason: Why it is not connected.
+        reason: Why it is not connected, or what it does not deliver although it is: ``delivers nothing of 3 tokens: refused``.
     """
 
     state: str
@@ -157,7 +157,7 @@ def problems(status: Status | None, now: float) -> list[str]:
     """
     Say why the worker is not healthy at the unix time *now*, a sentence each; empty when it is.
 
-    Healthy: written less than :data:`STALE_SECONDS` ago, every enabled feed connected, spill empty.
+    Healthy: written less than :data:`STALE_SECONDS` ago, every enabled feed connected and delivering what is wanted, spill empty.
     """
     if status is None:
         return ["no worker has run here yet"]
@@ -173,6 +173,8 @@ def problems(status: Status | None, now: float) -> list[str]:
     for name, feed in status.feeds.items():
         if feed.state != "connected":
             found.append(f"{name} is {feed.state}" + (f": {feed.reason}" if feed.reason else ""))
+        elif feed.reason:
+            found.append(f"{name} {feed.reason}")
     if status.spilled:
         found.append(f"{status.spilled} messages wait in the spill file")
     return found

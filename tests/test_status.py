@@ -122,6 +122,10 @@ def test_a_running_worker_with_connected_feeds_is_healthy() -> None:
             "HELIUS_API_KEY is wrong",
         ),
         ({"feeds": {"helius": FeedStatus(state="waiting", since=NOW)}}, "helius is waiting"),
+        (
+            {"feeds": {"helius": FeedStatus(state="connected", since=NOW, reason="delivers nothing of 3 tokens: refused")}},
+            "helius delivers nothing of 3 tokens: refused",
+        ),
         ({"spilled": 3}, "3 messages wait in the spill file"),
     ],
 )

@@ -106,6 +106,9 @@ def _print_worker(status: Status, now: float) -> None:
         for name, feed in status.feeds.items()
     ]
     output.print_table(_FEED_COLUMNS, rows)
+    for name, feed in status.feeds.items():
+        if feed.reason:
+            print(f"{name}: {visible(feed.reason, limit=300)}")
     commit = "no commit yet" if status.last_commit_at is None else f"last commit {_since(status.last_commit_at, now)} ago"
     print(f"queue {status.queue_depth}, spilled {status.spilled}, {commit}")
     print(f"trades {status.trades}, watched {status.watched}, open gaps {status.gaps_open}")

@@ -7,6 +7,7 @@ stalls nobody; its watchdog ends connections that do not open or go silent.
 
 from __future__ import annotations
 
+import math
 import ssl
 import time
 from abc import abstractmethod
@@ -111,7 +112,6 @@ class Feed(WorkerThread):
         self._helper_error: BaseException | None = None
         self._wanted = Wanted()
         self._connection: Connection | None = None
-        self._connected_at = 0.0  # monotonic
         self._state: tuple[State, float, str] = ("connecting", time.time(), "")
         self._note = ""
         self._coverage = Coverage(self.source, deliver)
@@ -286,7 +286,6 @@ class Feed(WorkerThread):
             reason = f"{self._endpoint.shown} {says}, and the database is of origin {self._origin}: they must not be mixed"
             return Ending(kind="wrong origin", reason=reason)
         self._reset_subscriptions()
-        self._connected_at = time.monotonic()
         self._coverage.until_us = self._coverage.until_us or time.time_ns() // 1000
         self._connects += 1
         self._count_connected()
@@ -329,9 +328,8 @@ class Feed(WorkerThread):
                 connection.end(Ending(kind="spill full", reason="there is no room for more"))
 
     def _is_complete(self) -> bool:
-        """The server has confirmed what we asked for, or has had its time: from now on nothing is missing."""
-        waited = time.monotonic() - self._connected_at
-        return self._is_settled() or waited > self._waits.gap_settles_within_seconds
+        """The server has what we want, and has confirmed it or had its time: from now on nothing is missing."""
+        return self._is_settled(sent_before=time.monotonic() - self._waits.gap_settles_within_seconds)
 
     def _set_aside(self, kind: str, reason: str, message: bytes, now_us: int) -> None:
         self.hand_over((Rejected(kind=kind, reason=reason, raw=message),), message, now_us)
@@ -359,8 +357,8 @@ class Feed(WorkerThread):
         """A new connection knows of no subscription."""
 
     @abstractmethod
-    def _is_settled(self) -> bool:
-        """Whether the server has confirmed, or refused, all that is wanted."""
+    def _is_settled(self, *, sent_before: float = -math.inf) -> bool:
+        """Whether the server has confirmed or refused all that is wanted; what was sent before *sent_before* has had its time."""
 
 
 _STOPPED: Final = Ending(kind="stopped", reason="stopped")

@@ -7,6 +7,8 @@ Slots are the heartbeat: they flow whatever is watched, so silence is counted on
 
 from __future__ import annotations
 
+import itertools
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,6 +25,7 @@ from pumpwatch.feeds.feed import Feed
 from pumpwatch.feeds.grouping import Grouping
 from pumpwatch.feeds.outcome import EXHAUSTED_TEXT, Ending
 from pumpwatch.feeds.pace import Pace
+from pumpwatch.feeds.shortfall import Lack, Shortfall, Subject
 from pumpwatch.feeds.subscriptions import SLOTS, Request, Subscriptions, Target
 from pumpwatch.feeds.wanted import Wanted
 from pumpwatch.providers import Provider
@@ -37,6 +40,9 @@ _MOST_POOLS: Final = 50_000
 _PLAN_TEXTS: Final = ("not available", "plan", "upgrade", "not supported", "not allowed")
 _METHOD_NOT_FOUND: Final = -32601
 _OUR_FAULT: Final = (-32600, -32602)
+
+_PROGRAMS: Final[dict[Subject, list[str]]] = {None: [PUMP, PUMP_AMM]}
+_BUDGET_SPENT: Final = Lack("budget", "the budget is spent: only slots are watched")
 
 _Meaning = Literal["exhausted", "plan", "give up", "retry"]
 
@@ -82,7 +88,8 @@ class HeliusFeed(Feed):
         self._targets: list[Target] = []
         self._said_left_out = False
         self._addresses_of: Wanted | None = None
-        self._addresses: list[str] = []
+        self._addresses: dict[Subject, list[str]] = {}
+        self._shortfall = Shortfall(self.source, self._deliver)
         # Two generations: taking the oldest out of a dict one by one gets slower with each that was taken out.
         self._heard: dict[str, tuple[Event, ...]] = {}
         self._heard_before: dict[str, tuple[Event, ...]] = {}
@@ -182,8 +189,9 @@ class HeliusFeed(Feed):
             logger.warning("{}: refused, asking again in {:.1f} s: {}", self.name, wait, shown)
         else:
             with self._lock:
-                self._books.give_up(request.target)
+                self._books.give_up(request.target, shown)
             logger.error("{}: refused, and given up: {}", self.name, shown)
+            self._sender.wake()  # it tells what is not delivered
 
     def _on_transactions_refused(self, target: Target, meaning: _Meaning, shown: str) -> None:
         """Go on with logs at once, whatever the reason: nothing is watched meanwhile. Only what the plan says is remembered."""
@@ -210,9 +218,9 @@ class HeliusFeed(Feed):
         self._heard.clear()
         self._heard_before.clear()
 
-    def _is_settled(self) -> bool:
+    def _is_settled(self, *, sent_before: float = -math.inf) -> bool:
         with self._lock:
-            return bool(self._targets) and self._books.is_settled(self._targets)
+            return bool(self._targets) and self._books.is_settled(self._targets, sent_before=sent_before)
 
     def _due(self, now: float) -> Iterator[str]:
         with self._lock:
@@ -237,21 +245,49 @@ class HeliusFeed(Feed):
             limit = self._provider.subscriptions_per_connection
             logger.error("{}: {} allows {} subscriptions: {} are not made", self.name, self._provider.name, limit, left_out)
         self._said_left_out = left_out > 0
-        self._note = f"{left_out} subscriptions are beyond the provider's limit" if left_out else self._budget_note()
 
-    def _budget_note(self) -> str:
-        return "" if self._paid_allowed() else "the budget is spent: only slots are watched"
+    def send_due(self) -> None:
+        super().send_due()
+        self._shortfall.look(*self._not_delivered())
+        self._note = self._shortfall.said()
+
+    def _not_delivered(self) -> tuple[dict[Subject, Lack], set[Subject]]:
+        """The wanted subjects that are not delivered, and those that the server has not confirmed yet."""
+        if not self._paid_allowed():
+            return dict.fromkeys(self._wanted_addresses(), _BUDGET_SPENT), set()
+        with self._lock:
+            refused = self._books.refused()
+            beyond = self._books.beyond_limit(self._targets)
+            if not (refused or beyond or self._shortfall):
+                return {}, set()
+            confirmed = [target for target in self._targets if self._books.is_confirmed(target)]
+        beyond_limit = Lack("limit", f"{self._provider.name} allows {self._provider.subscriptions_per_connection} subscriptions")
+        lack_of = {address: beyond_limit for target in beyond for address in target.addresses}
+        lack_of |= {address: Lack("refused", shown) for target, shown in refused.items() for address in target.addresses}
+        delivered = frozenset().union(*(target.addresses for target in confirmed))
+        lacks: dict[Subject, Lack] = {}
+        undecided: set[Subject] = set()
+        for subject, addresses in self._wanted_addresses().items():
+            missing = [address for address in addresses if address not in delivered]
+            lack = next((lack_of[address] for address in missing if address in lack_of), None)
+            if lack is not None:
+                lacks[subject] = lack
+            elif missing:
+                undecided.add(subject)
+        return lacks, undecided
 
     def _wanted_targets(self, now: float) -> list[Target]:
         """The subscriptions to hold, most important first."""
         if not self._paid_allowed():
             return [SLOTS]
-        addresses = [PUMP, PUMP_AMM] if self._scope == "all" else self._wanted_addresses()
+        addresses = dict.fromkeys(itertools.chain.from_iterable(self._wanted_addresses().values()))
         if self._has_transactions is False:
             return [SLOTS, *(Target("logs", frozenset((address,))) for address in addresses)]
         return [SLOTS, *self._grouping.targets(frozenset(addresses), now, self._books.is_confirmed)]
 
-    def _wanted_addresses(self) -> list[str]:
+    def _wanted_addresses(self) -> dict[Subject, list[str]]:
+        if self._scope == "all":
+            return _PROGRAMS
         wanted = self._wanted
         if wanted is not self._addresses_of:
             self._addresses = _addresses(wanted)
@@ -288,17 +324,14 @@ def _meaning(code: int, text: str) -> _Meaning:
     return "give up" if code in _OUR_FAULT else "retry"
 
 
-def _addresses(wanted: Wanted) -> list[str]:
+def _addresses(wanted: Wanted) -> dict[Subject, list[str]]:
     """Bonding curves, canonical pools and wallets: what a person asked for comes first, as a limit cuts off the end."""
     pinned = sorted(wanted.mints & wanted.pinned)
     others = sorted(wanted.mints - wanted.pinned)
-    addresses: list[str] = []
-    for mint in pinned:
-        addresses += _addresses_of(mint, wanted)
-    addresses += sorted(wanted.wallets)
-    for mint in others:
-        addresses += _addresses_of(mint, wanted)
-    return list(dict.fromkeys(addresses))
+    addresses: dict[Subject, list[str]] = {mint: _addresses_of(mint, wanted) for mint in pinned}
+    if wanted.wallets:
+        addresses[None] = sorted(wanted.wallets)
+    return addresses | {mint: _addresses_of(mint, wanted) for mint in others}
 
 
 def _addresses_of(mint: str, wanted: Wanted) -> list[str]:

@@ -8,6 +8,7 @@ acknowledgement. Source: facts/pumpportal.md sections 2 to 4 and 7.
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 import time
 from collections import deque
@@ -141,7 +142,7 @@ class PumpPortalFeed(Feed):
         if not self._unfunded:
             logger.error("{}: unfunded, no paid trades: {}", self.name, visible(text, limit=_SHOWN_CHARACTERS))
         self._unfunded = True
-        self._note = f"unfunded: {visible(text, limit=_SHOWN_CHARACTERS)}"
+        self._note = f"is unfunded: {visible(text, limit=_SHOWN_CHARACTERS)}"
 
     def _answered(self, fits: Callable[[_Request], bool]) -> _Request | None:
         """Take the oldest unanswered request that *fits*: answers come in the order of the requests."""
@@ -164,11 +165,17 @@ class PumpPortalFeed(Feed):
             for keys in self._subscribed.values():
                 keys.clear()
 
-    def _is_settled(self) -> bool:
+    def _is_settled(self, *, sent_before: float = -math.inf) -> bool:
         with self._lock:
-            if self._unanswered or len(self._free | self._given_up) < len(_FREE):
+            # Has been asked in vain already, and will be again: whether that counts as an answer is the caller's choice.
+            failed = self._not_before.keys() if sent_before > -math.inf else frozenset[str]()
+            if any(request.sent_at >= sent_before and request.method not in failed for request in self._unanswered):
                 return False
-        return self._unfunded or all(self._subscribed[kind] >= wanted for kind, wanted in self._paid_for().items())
+            if not all(method in self._free or method in self._given_up or method in failed for method in _FREE):
+                return False
+            return self._unfunded or all(
+                self._subscribed[kind] >= wanted or f"subscribe{kind}" in failed for kind, wanted in self._paid_for().items()
+            )
 
     def _due(self, now: float) -> Iterator[str]:
         self._expire(now)

@@ -7,7 +7,8 @@ A server knows them by its own ids, answers in any order between notifications, 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator
+import math
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -57,10 +58,12 @@ class _Entry:
     """What we know of one target on this connection."""
 
     sent_at: float = 0.0
+    first_sent_at: float = 0.0
     subscription: int | None = None
     failures: int = 0
     retry_at: float | None = None
     given_up: bool = False
+    refusal: str = ""
 
 
 class Subscriptions:
@@ -97,12 +100,21 @@ class Subscriptions:
         entry = self._entries.get(target)
         return entry is not None and entry.subscription is not None
 
-    def is_settled(self, wanted: Collection[Target]) -> bool:
-        """Each of *wanted* is confirmed, or will never be."""
-        entries = [self._entries.get(target) for target in wanted]
-        missing = sum(entry is None for entry in entries)
-        waiting = any(entry is not None and entry.subscription is None and not entry.given_up for entry in entries)
-        return not waiting and missing <= self.left_out
+    def is_settled(self, wanted: Sequence[Target], *, sent_before: float = -math.inf) -> bool:
+        """Each of *wanted* is confirmed, will never be, or was first asked for before *sent_before* and has had its time."""
+        entries = [self._entries.get(target) for target in wanted[: self._limit]]
+        return all(
+            entry is not None and (entry.subscription is not None or entry.given_up or entry.first_sent_at < sent_before)
+            for entry in entries
+        )
+
+    def refused(self) -> dict[Target, str]:
+        """What was given up on this connection, and what the server said."""
+        return {target: entry.refusal for target, entry in self._entries.items() if entry.given_up}
+
+    def beyond_limit(self, wanted: Sequence[Target]) -> list[Target]:
+        """Those of *wanted* that the limit leaves without a subscription."""
+        return [] if self._limit is None else [target for target in wanted[self._limit :] if not self.is_confirmed(target)]
 
     def due(self, wanted: Collection[Target], now: float) -> Iterator[Request]:
         """
@@ -119,7 +131,7 @@ class Subscriptions:
         for target in itertools.islice(wanted, room):
             entry = self._entries.get(target)
             if entry is None:
-                entry = self._entries[target] = _Entry()
+                entry = self._entries[target] = _Entry(first_sent_at=now)
             elif entry.given_up or entry.subscription is not None or entry.retry_at is None or entry.retry_at > now:
                 continue
             entry.sent_at = now
@@ -166,11 +178,12 @@ class Subscriptions:
         entry = self._entries.get(target)
         return self._schedule(entry, now) if entry is not None else 0.0
 
-    def give_up(self, target: Target) -> None:
-        """Never ask for *target* again on this connection."""
+    def give_up(self, target: Target, refusal: str = "") -> None:
+        """Never ask for *target* again on this connection; *refusal* is what the server said."""
         entry = self._entries.get(target)
         if entry is not None:
             entry.given_up = True
+            entry.refusal = refusal
 
     def forget(self, target: Target) -> None:
         """Ask anew for *target*, as if it had never been asked for."""

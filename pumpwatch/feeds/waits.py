@@ -21,7 +21,7 @@ class Waits:
         acknowledged_within_seconds: A request unanswered for longer has failed.
         retry_first_seconds: Before a failed request is sent again; doubles each time.
         retry_longest_seconds: The longest such wait.
-        gap_settles_within_seconds: The end of a gap waits at most so long for the acknowledgements of the subscriptions.
+        gap_settles_within_seconds: The end of a gap waits at most so long for the acknowledgement of a request that was sent.
         place_seconds: Between attempts to become the one connection of this user to a host.
         tick_seconds: Between two looks of the watchdog and of the sender.
     """

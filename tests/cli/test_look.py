@@ -73,6 +73,10 @@ def test_status_of_a_healthy_worker_says_all_and_ends_with_0(run: Run, record: R
             {"feeds": {"helius": FeedStatus(state="refused", since=1.0, reason="the key\x1b[0m is wrong")}},
             "helius is refused: the key",
         ),
+        (
+            {"feeds": {"helius": FeedStatus(state="connected", since=1.0, reason="delivers nothing of 3 tokens: refused")}},
+            "helius delivers nothing of 3 tokens: refused",
+        ),
         ({"spilled": 9}, "9 messages wait"),
     ],
 )
@@ -87,6 +91,13 @@ def test_status_of_an_unhealthy_worker_says_why_and_ends_with_1(
     assert said in outcome.lines()[0]
     assert "\x1b" not in outcome.out
     assert run("status", "--json").json()["healthy"] is False
+
+
+def test_status_says_a_feeds_reason_also_when_it_is_connected_or_the_worker_is_gone(run: Run, record: Record) -> None:
+    feed = FeedStatus(state="connected", since=1.0, reason="delivers nothing of 3 tokens: \x1b[0m refused")
+    write_status(record, feeds={"helius": feed}, state="stopped")
+
+    assert "helius: delivers nothing of 3 tokens: \\x1b[0m refused" in run("status").lines()
 
 
 def test_status_without_a_worker_ends_with_1(run: Run) -> None:
@@ -118,10 +129,8 @@ def test_status_as_json_is_the_file_with_the_verdict(run: Run, record: Record) -
     assert len(document["cost"]) == 2
 
 
-@pytest.mark.parametrize(
-    "command", [["status"], ["tokens"], ["token", "X"], ["trades"], ["watch", "list"], ["watch", "add", "X"]]
-)
-def test_without_a_database_every_command_ends_with_4_and_says_what_to_do(
+@pytest.mark.parametrize("command", [["status"], ["tokens"], ["token", "X"], ["trades"], ["watch", "list"]])
+def test_without_a_database_every_command_that_looks_ends_with_4_and_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: list[str]
 ) -> None:
     for name in [name for name in os.environ if name.startswith("PUMPWATCH_")]:

@@ -129,6 +129,22 @@ def test_the_limit_leaves_out_the_end_of_the_list() -> None:
     assert held.left_out == 0
 
 
+def test_only_what_was_sent_can_have_had_its_time() -> None:
+    held = books(limit=3)
+    wanted = [SLOTS, logs("a"), logs("b"), logs("left out")]
+    sending = held.due(wanted, 5)
+    next(sending)
+    next(sending)
+    assert not held.is_settled(wanted, sent_before=1000), "b was never sent"
+    next(held.due(wanted, 50))
+
+    assert not held.is_settled(wanted, sent_before=50)
+    held.overdue(500)
+    list(held.due(wanted, 900))
+    assert held.is_settled(wanted, sent_before=51), "a repetition is no new chance"
+    assert held.beyond_limit(wanted) == [logs("left out")]
+
+
 def test_targets_name_themselves() -> None:
     assert [str(SLOTS), str(logs("abc")), str(Target("transactions", frozenset("xy")))] == [
         "slots",

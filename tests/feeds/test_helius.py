@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from pumpwatch.config import ConnectionSettings, Endpoint, HeliusSettings
@@ -17,6 +18,7 @@ from pumpwatch.decode.addresses import PUMP, PUMP_AMM, USDC, bonding_curve, cano
 from pumpwatch.events import GapOpened, PoolSeen, Rejected, TokenCreated, Trade
 from pumpwatch.feeds.helius import HeliusFeed
 from pumpwatch.feeds.opens import Opens
+from pumpwatch.feeds.pace import Pace
 from pumpwatch.feeds.waits import Waits
 from pumpwatch.feeds.wanted import Wanted
 from pumpwatch.providers import HELIUS_FREE, HELIUS_PAID, LOOPBACK
@@ -371,6 +373,73 @@ def test_one_bad_subscription_is_given_up_and_the_others_go_on(
     assert len(server.requests) == 3
 
 
+def told(sink: Any) -> list[tuple[str, str | None, bool]]:
+    """Cause, token, and whether it is over, of each gap told by this feed."""
+    return [(gap.cause, gap.mint, gap.to_us is not None) for gap in sink.events(GapOpened) if gap.feed == "helius"]
+
+
+def test_a_token_that_is_refused_for_good_is_a_gap_of_its_own_until_it_is_confirmed(
+    server: Any, chain: Chain, feed: Callable[..., HeliusFeed], sink: Any, wait_until: WaitUntil
+) -> None:
+    curve, refusing = bonding_curve(MINT), threading.Event()
+    refusing.set()
+
+    def answer(request: dict[str, Any]) -> list[object]:
+        if refusing.is_set() and curve in json.dumps(request):
+            return [{"jsonrpc": "2.0", "error": {"code": -32602, "message": "Invalid params"}, "id": request["id"]}]
+        return chain(request)
+
+    server.answer = answer
+    started = feed()
+    started.want(tokens(MINT, OTHER))
+    wait_until(lambda: started.state().reason == "delivers nothing of 1 token: refused")
+    for connects in (2, 3):  # refused again after each reconnect: still the same gap
+        server.drop()
+        wait_until(lambda connects=connects: started.state().connects == connects and started._books.refused())  # type: ignore[misc]
+        started.send_due()
+    [begun] = [gap for gap in sink.events(GapOpened) if gap.mint]
+    assert (begun.cause, begun.feed, begun.mint, begun.to_us) == ("refused", "helius", MINT, None)
+    assert "Invalid params (-32602)" in begun.detail
+    refusing.clear()
+    server.drop()
+
+    wait_until(lambda: started.state().connects == 4 and started.state().reason == "")
+    [_, ended] = [gap for gap in sink.events(GapOpened) if gap.mint]
+    assert ended.to_us >= ended.from_us
+    assert msgspec.structs.replace(ended, to_us=None) == begun
+
+
+def test_the_gap_of_a_refused_token_ends_when_nobody_wants_it_any_more(
+    chain: Chain, feed: Callable[..., HeliusFeed], sink: Any, wait_until: WaitUntil
+) -> None:
+    chain.refusals["logsSubscribe"] = (-32602, "Invalid params")
+    started = feed()
+    started.want(tokens(MINT, wallets=frozenset((WALLET,))))
+    wait_until(lambda: sorted(told(sink), key=str) == [("refused", MINT, False), ("refused", None, False)])
+    assert started.state().reason == "delivers nothing of wallets or programs: refused; of 1 token: refused"
+    started.want(tokens())
+
+    wait_until(lambda: started.state().reason == "")
+    assert sorted(told(sink)[2:], key=str) == [("refused", MINT, True), ("refused", None, True)]
+
+
+def test_a_gap_of_a_token_that_finds_no_room_is_told_again(
+    chain: Chain, feed: Callable[..., HeliusFeed], sink: Any, wait_until: WaitUntil
+) -> None:
+    chain.refusals["logsSubscribe"] = (-32602, "Invalid params")
+    refused_gaps: list[Any] = []
+
+    def deliver(delivery: Any) -> bool:
+        if len(refused_gaps) < 2:
+            refused_gaps.append(delivery)
+            return False
+        return bool(sink.deliver(delivery))
+
+    feed(deliver=deliver).want(tokens(MINT))
+
+    wait_until(lambda: told(sink) == [("refused", MINT, False)])
+
+
 def test_a_passing_refusal_is_asked_again(
     server: Any, chain: Chain, feed: Callable[..., HeliusFeed], wait_until: WaitUntil
 ) -> None:
@@ -434,20 +503,22 @@ def test_a_used_up_plan_said_on_the_socket_is_loud_and_waits_long(
 
 
 def test_beyond_the_providers_limit_the_rest_is_left_out_and_said(
-    server: Any, chain: Chain, feed: Callable[..., HeliusFeed], wait_until: WaitUntil
+    server: Any, chain: Chain, feed: Callable[..., HeliusFeed], sink: Any, wait_until: WaitUntil
 ) -> None:
     started = feed(provider=replace(LOOPBACK, subscriptions_per_connection=2))
     started.want(tokens(MINT, OTHER, pinned=frozenset((OTHER,))))
 
     wait_until(lambda: started._is_settled() and len(server.requests) == 2)
     assert {bonding_curve(OTHER)} == chain.watched(), "what a person asked for comes first"
-    wait_until(lambda: "1 subscriptions are beyond" in started.state().reason)
+    wait_until(lambda: "1 token: beyond the provider's limit" in started.state().reason)
+    assert told(sink) == [("limit", MINT, False)]
     started.want(tokens(MINT))
     wait_until(lambda: chain.watched() == {bonding_curve(MINT)} and started.state().reason == "")
+    assert told(sink)[1:] == [("limit", MINT, True)]
 
 
 def test_when_the_budget_is_spent_only_slots_are_watched(
-    server: Any, chain: Chain, feed: Callable[..., HeliusFeed], wait_until: WaitUntil
+    server: Any, chain: Chain, feed: Callable[..., HeliusFeed], sink: Any, wait_until: WaitUntil
 ) -> None:
     allowed = threading.Event()
     allowed.set()
@@ -459,6 +530,42 @@ def test_when_the_budget_is_spent_only_slots_are_watched(
     wait_until(lambda: not chain.watched() and "budget" in started.state().reason)
     assert server.methods().count("slotSubscribe") == 1
     assert "slotUnsubscribe" not in server.methods()
+    assert told(sink) == [("budget", MINT, False)]
+    allowed.set()
+
+    wait_until(lambda: chain.watched() and started.state().reason == "")
+    assert told(sink)[1:] == [("budget", MINT, True)]
+
+
+def test_under_scope_all_the_programs_are_one_gap(
+    chain: Chain, feed: Callable[..., HeliusFeed], sink: Any, wait_until: WaitUntil
+) -> None:
+    feed(scope="all", paid_allowed=lambda: False).want(tokens(MINT, OTHER))
+
+    wait_until(lambda: told(sink) == [("budget", None, False)])
+
+
+def test_a_gap_stays_open_while_subscriptions_are_still_being_sent(
+    server: Any, chain: Chain, feed: Callable[..., HeliusFeed], sink: Any, wait_until: WaitUntil
+) -> None:
+    """However long that takes at the provider's pace."""
+    started = feed(waits=replace(WAITS, gap_settles_within_seconds=0.0))
+    started.want(tokens(MINT, OTHER))
+    wait_until(started._is_settled)
+    server.say(SLOT)
+    started._pace = Pace(0.0, burst=2.0)  # the slots and one token
+    server.drop()
+    wait_until(lambda: started.state().connects == 2 and len(server.requests) == 5)
+    messages = started.state().messages
+    server.say(SLOT, SLOT)
+    wait_until(lambda: started.state().messages >= messages + 2)
+    assert told(sink) == [("disconnected", None, False)]
+    assert not started.is_complete()
+    started._pace = Pace(None)
+
+    wait_until(lambda: len(server.requests) == 6)
+    server.say(SLOT)
+    wait_until(lambda: told(sink) == [("disconnected", None, False), ("disconnected", None, True)])
 
 
 # transactionSubscribe

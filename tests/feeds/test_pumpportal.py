@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,6 +14,7 @@ import pytest
 
 from pumpwatch.config import ConnectionSettings, Endpoint, PumpPortalSettings
 from pumpwatch.events import Rejected, TokenCreated, Trade
+from pumpwatch.feeds.pace import Pace
 from pumpwatch.feeds.pumpportal import PumpPortalFeed
 from pumpwatch.feeds.waits import Waits
 from pumpwatch.feeds.wanted import Wanted
@@ -265,6 +267,23 @@ def test_a_request_without_an_answer_is_sent_again(
 
     wait_until(started._is_settled)
     assert server.methods().count("subscribeNewToken") == 1
+
+
+def test_what_was_not_sent_yet_has_not_had_its_time(
+    server: Any, feed: Callable[..., PumpPortalFeed], wait_until: WaitUntil
+) -> None:
+    server.answer = acknowledge
+    started = feed()
+    wait_until(started._is_settled)
+    started._pace = Pace(0.0, burst=0.0)
+    started.want(Wanted(mints=frozenset((MINT,)), pinned=frozenset((MINT,))))
+    assert not started._is_settled(sent_before=math.inf)
+    server.answer = lambda _request: []
+    started._pace = Pace(None)
+
+    wait_until(lambda: "subscribeTokenTrade" in server.methods())
+    assert not started._is_settled()
+    wait_until(lambda: started._is_settled(sent_before=math.inf))
 
 
 def test_an_unanswered_unsubscribe_is_sent_again(server: Any, feed: Callable[..., PumpPortalFeed], wait_until: WaitUntil) -> None:
