@@ -159,8 +159,9 @@ class GapOpened(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, o
     A stretch in which trades may have been missed.
 
     Attributes:
-        cause: ``disconnected``, ``silent``, ``log truncated``, ``spill full``, ``spill torn``, ``restart``, ...
-        mint: None for all watched tokens.
+        cause: ``disconnected``, ``silent``, ``log truncated``, ``spill full``, ``spill torn``, ``start``, ``restart``, or why a
+            feed does not deliver what is wanted: ``refused``, ``limit``, ``budget``.
+        mint: None for all watched tokens (or, of these last three, for the wallets or programs).
         to_us: None while it is still open.
     """
 
