@@ -154,13 +154,46 @@ class PoolSeen(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, om
     quote_decimals: int = 9
 
 
+class ReservesChanged(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, omit_defaults=True):
+    """
+    Reserves moved, or were renamed, without a trade: a step of the token's chain all the same.
+
+    Attributes:
+        kind: ``mayhem params`` (UpdateMayhemVirtualParamsEvent), ``deposit``, ``withdraw``, ``init boost``, ``boost buy and burn``.
+        event_index: As of a trade.
+        before_virtual_token_reserves: BEFORE it; unknown is None. For a pool ``virtual_*`` are the effective B and E, ``real_*`` the
+            vaults, as in :class:`Trade`.
+        virtual_token_reserves: AFTER it, like all without ``before``.
+
+    Source: facts/onchain_events.md sections 2.2, 2.3 and 7.
+    """
+
+    signature: str
+    mint: str
+    venue: Venue
+    kind: str
+    event_index: int
+    slot: int
+    block_time: int | None = None
+    before_virtual_token_reserves: int | None = None
+    before_virtual_quote_reserves: int | None = None
+    before_real_token_reserves: int | None = None
+    before_real_quote_reserves: int | None = None
+    virtual_token_reserves: int | None = None
+    virtual_quote_reserves: int | None = None
+    real_token_reserves: int | None = None
+    real_quote_reserves: int | None = None
+
+
 class GapOpened(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, omit_defaults=True):
     """
     A stretch in which trades may have been missed.
 
     Attributes:
-        cause: ``disconnected``, ``silent``, ``log truncated``, ``spill full``, ``spill torn``, ``start``, ``restart``, or why a
-            feed does not deliver what is wanted: ``refused``, ``limit``, ``budget``.
+        cause: ``disconnected``, ``silent``, ``log truncated``, ``spill full``, ``spill torn``, ``start``, ``restart``; why a feed
+            does not deliver what is wanted: ``refused``, ``limit``, ``budget``; ``watched``: a token was watched before its
+            subscription was confirmed. The writer itself finds ``break`` (two trades of a token do not chain) and ``tail`` (the
+            chain's account is in a state that follows none of our trades).
         mint: None for all watched tokens (or, of these last three, for the wallets or programs).
         to_us: None while it is still open.
     """
@@ -173,6 +206,89 @@ class GapOpened(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, o
     signature: str | None = None
     slot: int | None = None
     detail: str | None = None
+
+
+class Anchor(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, omit_defaults=True):
+    """
+    The state of a token's curve, or of its pool, as an account of the chain showed it: where its chain of trades must end.
+
+    Attributes:
+        slot: Of the answer's context: trades of later slots are not in it.
+        asked_at_us: When it was asked for, by our clock.
+        block_time: The chain's clock at that slot, in unix seconds (sysvar Clock, read in the same call).
+        commitment: ``confirmed`` or ``finalized``.
+        exists: False: there is no such account (asked again at finalized).
+        is_complete: The curve's flag; with zero reserves it has migrated.
+        virtual_token_reserves: For a pool ``virtual_*`` are the effective B and E, ``real_*`` the vaults, as in :class:`Trade`.
+    """
+
+    mint: str
+    venue: Venue
+    slot: int
+    asked_at_us: int
+    commitment: str
+    block_time: int | None = None
+    exists: bool = True
+    is_complete: bool = False
+    virtual_token_reserves: int | None = None
+    virtual_quote_reserves: int | None = None
+    real_token_reserves: int | None = None
+    real_quote_reserves: int | None = None
+
+
+class Listed(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, omit_defaults=True):
+    """
+    The list of signatures of a token's curve or pool was read over a range of slots, and every successful one in it is recorded:
+    told behind the trades that it brought.
+
+    Attributes:
+        commitment: ``finalized``: nothing can be added to the range or taken from it any more; ``confirmed``: it could.
+        from_slot: The first slot of the range; 0 = back to the creation.
+        signatures: How many transactions the list has in the range, failed ones left out.
+    """
+
+    mint: str
+    venue: Venue
+    from_slot: int
+    to_slot: int
+    commitment: str
+    signatures: int
+    at_us: int
+
+
+class GapFilling(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, omit_defaults=True):
+    """
+    Backfill has taken up a gap.
+
+    Attributes:
+        from_slot: The slots that certainly hold all of the gap; kept where the row has none yet.
+    """
+
+    gap_id: int
+    from_slot: int | None = None
+    to_slot: int | None = None
+
+
+class GapFilled(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, omit_defaults=True):
+    """
+    Backfill has done what it can for a gap, for now: the writer judges it in the transaction that stores this.
+
+    Attributes:
+        fetched: Its transaction (``log truncated``) was fetched and is stored before this.
+        unfillable: Why no further try is worth it; the gap then is ``unfillable`` unless it can be closed.
+    """
+
+    gap_id: int
+    at_us: int
+    fetched: bool = False
+    unfillable: str | None = None
+
+
+class TradesDropped(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, omit_defaults=True):
+    """A transaction is not on the chain, and cannot be any more: its trades are ``dropped`` (and revived if it is after all)."""
+
+    signature: str
+    mint: str
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, omit_defaults=True):
@@ -229,7 +345,12 @@ class Covered(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, omi
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, omit_defaults=True):
-    """What a provider delivered since the last such event: added to its row of that UTC *day* (``2026-11-22``)."""
+    """
+    What a provider delivered since the last such event: added to its row of that UTC *day* (``2026-11-22``).
+
+    Attributes:
+        calls: JSON-RPC calls over HTTP, each of a batch counted; *call_credits* what they cost.
+    """
 
     provider: str
     day: str
@@ -237,6 +358,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, omit_
     paid_messages: int = 0
     received_bytes: int = 0
     connections: int = 0
+    calls: int = 0
+    call_credits: int = 0
 
 
 Event: TypeAlias = (
@@ -245,7 +368,13 @@ Event: TypeAlias = (
     | CurveCompleted
     | TokenMigrated
     | PoolSeen
+    | ReservesChanged
     | GapOpened
+    | Anchor
+    | Listed
+    | GapFilling
+    | GapFilled
+    | TradesDropped
     | Rejected
     | Counted
     | SpellStarted
