@@ -1,4 +1,4 @@
-"""What stands between the feeds and the writer: the bounded queue, and the spill file behind it."""
+"""What stands between the feeds and the writer: the bounded queue with the spill file behind it, and backfill's small queue."""
 
 from __future__ import annotations
 
@@ -15,6 +15,14 @@ from pumpwatch.storage.spill import Spill
 
 #: The queue is bounded by memory too: a message of the chain is several kilobytes.
 _MOST_QUEUED_BYTES = 8 * 1024 * 1024
+
+#: Backfill's queue. What does not fit waits in the backfill thread, which waits for nobody else.
+_MOST_BACKFILL = 1000
+_MOST_BACKFILL_BYTES = 4 * 1024 * 1024
+
+#: At most so many live deliveries wait: then backfill's may fill the batch. Else it has its share, so that it never starves.
+_NEARLY_EMPTY = 100
+_BACKFILL_SHARE = 10
 
 #: How long a full queue is waited for before it spills. The feeds' sockets bear it; a second would cost them their pings.
 _PATIENCE_SECONDS = 0.3
@@ -33,13 +41,19 @@ class Intake:
     Many threads put, one takes. What does not fit into the queue goes to the spill file, and then all does until the file is
     empty again, so that order is kept. A batch that was taken stays ours until :meth:`stored`: a kill costs what was in memory,
     never what was in the file.
+
+    Backfill has a queue of its own, from which a batch takes what live trades leave room for, and a tenth at least: it delays
+    nothing and never starves. It may be lost at a stop, as what it is for is a gap on record.
     """
 
     def __init__(self, spill_path: Path, *, queue_size: int, spill_bytes: int, now_us: int) -> None:
         self._queue: deque[Delivery] = deque()
         self._queued_bytes = 0
         self._queue_size = queue_size
+        self._backfill: deque[Delivery] = deque()
+        self._backfill_bytes = 0
         self._lock = threading.Lock()
+        self._backfill_room_made = threading.Condition(self._lock)
         self._arrived = threading.Condition(self._lock)
         self._room_made = threading.Condition(self._lock)
         self._spill = Spill(spill_path, most_bytes=spill_bytes, reserve_bytes=_RESERVE_BYTES)
@@ -79,6 +93,17 @@ class Intake:
             self._arrived.notify()
             return True
 
+    def put_backfill(self, delivery: Delivery, *, timeout_seconds: float) -> bool:
+        """Take in what backfill fetched, or says. Waits for room; False if there was none in time, or after the end."""
+        with self._lock:
+            room = self._backfill_room_made.wait_for(lambda: self._closed or self._room_for_backfill(), timeout_seconds)
+            if self._closed or not room:
+                return False
+            self._backfill.append(delivery)
+            self._backfill_bytes += len(delivery.raw)
+            self._arrived.notify()
+            return True
+
     def room(self) -> bool:
         """Whether :meth:`put` can be called again after it returned False. Never after the end."""
         with self._lock:
@@ -88,15 +113,27 @@ class Intake:
         """Return the oldest deliveries, waiting up to *timeout_seconds* for the first. Call :meth:`stored` when they are safe."""
         with self._lock:
             self._settle()
-            if not self._queue and not self._spilling:
+            if not self._queue and not self._spilling and not self._backfill:
                 self._arrived.wait(timeout_seconds)
             if self._queue:
                 batch = [self._queue.popleft() for _ in range(min(most, len(self._queue)))]
                 self._queued_bytes -= sum(len(delivery.raw) for delivery in batch)
                 self._taken_from_queue = batch
                 self._room_made.notify_all()
-                return batch
-            return self._deliveries(self._spill.read(most))
+            else:
+                batch = self._deliveries(self._spill.read(most))
+            return [*batch, *self._take_backfill(most - len(batch), most)]
+
+    def _take_backfill(self, room: int, most: int) -> list[Delivery]:
+        """Behind the live ones of the same batch: what judges a gap comes after what may close it."""
+        if not self._backfill:
+            return []
+        share = max(1, most // _BACKFILL_SHARE)
+        number = max(share, room) if len(self._queue) <= _NEARLY_EMPTY else share
+        taken = [self._backfill.popleft() for _ in range(min(number, len(self._backfill)))]
+        self._backfill_bytes -= sum(len(delivery.raw) for delivery in taken)
+        self._backfill_room_made.notify_all()
+        return taken
 
     def stored(self) -> None:
         """Tell that all that was taken is committed."""
@@ -106,7 +143,8 @@ class Intake:
 
     def keep(self) -> int:
         """
-        Write everything that is only in memory to the spill: taken and not stored, and queued. For the end of the process.
+        Write everything that is only in memory to the spill: taken and not stored, and queued. For the end of the process. Not
+        backfill's, which is fetched again.
 
         Returns:
             How many deliveries found no room: they are lost, and the caller must say so.
@@ -125,6 +163,11 @@ class Intake:
         return len(self._queue)
 
     @property
+    def backfill_depth(self) -> int:
+        """Deliveries of backfill waiting in memory."""
+        return len(self._backfill)
+
+    @property
     def spilled(self) -> int:
         """Deliveries waiting in the file."""
         return self._spill.lines
@@ -133,12 +176,13 @@ class Intake:
     def is_empty(self) -> bool:
         """Whether nothing waits anywhere."""
         with self._lock:
-            return not self._queue and not self._taken_from_queue and not self._spilling
+            return not (self._queue or self._taken_from_queue or self._spilling or self._backfill)
 
     def close(self) -> None:
         """Close the file. What is in it is stored by the next process."""
         with self._lock:
             self._closed = True
+            self._backfill_room_made.notify_all()
             self._spill.close()
 
     def _deliveries(self, lines: list[bytes]) -> list[Delivery]:
@@ -157,6 +201,9 @@ class Intake:
                 self._readable_until_us = delivery.received_at_us
             batch.append(delivery)
         return batch
+
+    def _room_for_backfill(self) -> bool:
+        return len(self._backfill) < _MOST_BACKFILL and self._backfill_bytes < _MOST_BACKFILL_BYTES
 
     def _room_in_queue(self) -> bool:
         return len(self._queue) < self._queue_size and self._queued_bytes < _MOST_QUEUED_BYTES

@@ -301,7 +301,7 @@ _VERSION_1: Final = (
 )
 
 _VERSION_2: Final = (
-    # The longest runs of a token's steps (trades, and changes of reserves without one) that link, each with the states at its ends.
+    # The longest runs of a token's steps (trades, and changes of reserves without one) that link, with the states at their ends.
     # A token without holes has one on the curve and one in the pool.
     """
     CREATE TABLE segments (
@@ -368,7 +368,7 @@ _VERSION_2: Final = (
     """,
     "CREATE INDEX anchors_token ON anchors (token_id, slot)",
     """
-    CREATE TABLE listings ( -- slots over which the list of signatures was read, and is recorded whole: the newest few of each token
+    CREATE TABLE listings ( -- slots over which a list of signatures is recorded whole: the newest few of each token
         id INTEGER PRIMARY KEY,
         token_id INTEGER NOT NULL REFERENCES tokens,
         venue INTEGER NOT NULL,
@@ -394,10 +394,14 @@ _VERSION_2: Final = (
     "ALTER TABLE tokens ADD COLUMN reason TEXT",
     "ALTER TABLE gaps ADD COLUMN from_slot INTEGER",
     "ALTER TABLE gaps ADD COLUMN to_slot INTEGER",
+    # Of a break or tail: by how much the reserves changed unseen.
+    "ALTER TABLE gaps ADD COLUMN net_token_amount INTEGER",
+    "ALTER TABLE gaps ADD COLUMN net_quote_amount INTEGER",
     "ALTER TABLE gaps ADD COLUMN found INTEGER NOT NULL DEFAULT 0",  # trades that backfill brought
     "ALTER TABLE gaps ADD COLUMN closed_at_us INTEGER",
     "ALTER TABLE gaps ADD COLUMN closed_by TEXT",  # chain, signatures, transaction
     "ALTER TABLE gaps ADD COLUMN reason TEXT",  # why it is unfillable
+    "CREATE INDEX trades_provisional ON trades (pumpportal_at_us) WHERE state = 0",
     "CREATE INDEX gaps_open ON gaps (mint) WHERE state IN ('open', 'filling')",
     "ALTER TABLE usage ADD COLUMN calls INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE usage ADD COLUMN call_credits INTEGER NOT NULL DEFAULT 0",
