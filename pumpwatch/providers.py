@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+# Helius, and kept to elsewhere too. Source: facts/solana_rpc.md section 5.
+_NEVER_IN_BATCH: Final = frozenset({"getTransactionsForAddress"})
+_MOST_OF_OTHERS: Final = 10
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
@@ -15,7 +19,7 @@ class Provider:
         name: For settings, logs and ``demo --provider``.
         calls_per_second: Over HTTP, and subscription requests on a WebSocket.
         calls_per_second_per_method: The same for one method.
-        batching: Most calls in one HTTP request; 1 = no batches.
+        batching: Most ``getTransaction`` calls in one HTTP request; 1 = no batches. Of others see :meth:`largest_batch`.
         subscriptions_per_connection: On one WebSocket.
         connections: WebSockets at a time.
         transaction_subscribe: Whether the plan has ``transactionSubscribe``; ``ask`` = only the server knows.
@@ -32,6 +36,12 @@ class Provider:
     transaction_subscribe: Literal["yes", "no", "ask"] = "no"
     metered: bool = False
     watchable_tokens: int | None = None
+
+    def largest_batch(self, method: str) -> int:
+        """Most calls of *method* in one HTTP request; 1 = none but alone."""
+        if method in _NEVER_IN_BATCH:
+            return 1
+        return self.batching if method == "getTransaction" else min(self.batching, _MOST_OF_OTHERS)
 
 
 # Sources: facts/solana_rpc.md sections 1 and 5, facts/pumpportal.md section 7 (October 2026). Limits that a provider does not

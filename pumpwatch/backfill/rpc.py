@@ -1,92 +1,164 @@
-"""JSON-RPC over HTTP: one call, bounded in time and size, whose errors show neither URL nor key."""
+"""JSON-RPC over HTTP: polite calls, alone or in batches, bounded in time and size, whose errors show neither URL nor key."""
 
 from __future__ import annotations
 
+import random
+import threading
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
-import requests
+import tenacity
+from loguru import logger
 
+from pumpwatch.backfill.answers import (
+    BatchRefused,
+    Reply,
+    RpcAgain,
+    RpcBehind,
+    RpcExhausted,
+    RpcFailed,
+    RpcRefused,
+    RpcStopped,
+    read_batch,
+    read_one,
+)
+from pumpwatch.backfill.pacing import Pace
+from pumpwatch.backfill.posting import LARGEST_ANSWER_BYTES, Poster
+from pumpwatch.backoff import parse_retry_after
 from pumpwatch.config import Endpoint
 from pumpwatch.config_endpoint import secret_parts
-from pumpwatch.errors import TransientError
+from pumpwatch.providers import LOOPBACK, Provider
 from pumpwatch.telemetry import visible
 
-#: A page of 1,000 signatures is 250 kB, a large transaction 100 kB.
-LARGEST_ANSWER_BYTES: Final = 64 * 1024 * 1024
+__all__ = [
+    "LARGEST_ANSWER_BYTES",
+    "Rpc",
+    "RpcAgain",
+    "RpcBehind",
+    "RpcExhausted",
+    "RpcFailed",
+    "RpcRefused",
+    "RpcStopped",
+]
 
-_PIECE_BYTES = 65_536
-_SHOWN_CHARACTERS = 160
+#: A method and its parameters.
+Call: TypeAlias = tuple[str, Sequence[object]]
 
+#: How long nothing is sent after the server said that the credits are gone, and how long a refused method is not asked again.
+EXHAUSTED_SECONDS: Final = 3600.0
+REFUSED_SECONDS: Final = 600.0
 
-class RpcFailed(TransientError):
-    """
-    A call brought no result. The text is for a person, without secrets.
-
-    Attributes:
-        status: HTTP status, where there was one.
-        code: JSON-RPC error code, where there was one.
-    """
-
-    def __init__(self, text: str, *, status: int | None = None, code: int | None = None) -> None:
-        super().__init__(text)
-        self.status = status
-        self.code = code
-
-
-class _Error(msgspec.Struct):
-    code: int = 0
-    message: str = ""
-
-
-class _Answer(msgspec.Struct):
-    result: Any = None
-    error: _Error | None = None
+_TRIES: Final = 5
+_FIRST_WAIT_SECONDS: Final = 1.0
+_LONGEST_WAIT_SECONDS: Final = 60.0
+_SHOWN_CHARACTERS: Final = 160
 
 
 class Rpc:
     """
     A Solana RPC endpoint. One thread at a time; to be closed.
 
-    Redirects are not followed (they would carry the key elsewhere), proxies not used for loopback.
+    Calls are spread over time as *provider* allows. What fails by the network, by "too fast" (429) or by the server's own trouble
+    is tried again, after ``Retry-After`` (60 s at most) or 1, 2, 4 ... s and some. A stop ends every wait within 0.1 s.
+
+    Args:
+        timeout_seconds: For one whole request, from the connect to the last byte.
+        provider: Its limits; default none.
+        calls_per_second: Less than the provider's; 0 = what that allows.
+        stopping: When set, calls end by :class:`RpcStopped`.
+        called: Told of each sending: method and number of calls (a call that is tried again is told again).
+        allowed: Asked before each request; False ends the call by :class:`RpcExhausted` (see ``Budget.repairs_allowed``).
+        tries: How often a call is sent at most.
 
     Attributes:
         headers: Of the last answer, names in lower case.
+        provider: As given.
     """
 
-    def __init__(self, endpoint: Endpoint, *, timeout_seconds: float) -> None:
-        self._endpoint = endpoint
-        self._timeout_seconds = timeout_seconds
-        self._session = requests.Session()
-        self._session.trust_env = not endpoint.is_loopback
-        self._secrets = secret_parts(endpoint.url)
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        timeout_seconds: float,
+        provider: Provider = LOOPBACK,
+        calls_per_second: float = 0.0,
+        stopping: threading.Event | None = None,
+        called: Callable[[str, int], None] | None = None,
+        allowed: Callable[[], bool] | None = None,
+        tries: int = _TRIES,
+    ) -> None:
+        self.provider = provider
         self.headers: dict[str, str] = {}
+        self._endpoint = endpoint
+        self._stopping = threading.Event() if stopping is None else stopping
+        self._poster = Poster(endpoint, timeout_seconds=timeout_seconds, stopping=stopping)
+        rates = [rate for rate in (calls_per_second, provider.calls_per_second) if rate]
+        self._calls_per_second = min(rates) if rates else None
+        self._pace = Pace(
+            calls_per_second=self._calls_per_second, calls_per_second_per_method=provider.calls_per_second_per_method
+        )
+        self._called = called
+        self._allowed = allowed
+        self._tries = tries
+        self._secrets = secret_parts(endpoint.url)
+        self._takes_batches = True
+        self._exhausted_until = 0.0
+        self._refused_until: dict[str, float] = {}
+
+    @property
+    def stopping(self) -> threading.Event:
+        """As given, or one that nobody sets."""
+        return self._stopping
 
     def call(self, method: str, params: Sequence[object] = ()) -> Any:
         """
-        Return the result of *method*.
+        Return the result of *method*, decoded.
 
         Raises:
-            RpcFailed: Not reached, too slow, refused, no JSON, or an error in the answer.
+            RpcRefused: The server does not let us (not asked again for ten minutes).
+            RpcExhausted: Credits are spent; not asked again for an hour.
+            RpcBehind: The node has not reached ``minContextSlot``: the caller waits.
+            RpcStopped: We are stopping.
+            RpcFailed: Not reached, too slow, no JSON, or an error in the answer, after the last try.
 
         """
-        body = msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
-        status, raw = self._post(body)
-        try:
-            answer = msgspec.json.decode(raw, type=_Answer)
-        except msgspec.DecodeError as error:
-            if status != 200:
-                raise RpcFailed(self._hide(f"HTTP {status}"), status=status) from error
-            raise RpcFailed("the answer is no JSON-RPC", status=status) from error
-        if answer.error is not None:
-            text = f"{method}: {answer.error.message} ({answer.error.code})"
-            raise RpcFailed(self._hide(text), status=status, code=answer.error.code)
-        if status != 200:
-            raise RpcFailed(f"HTTP {status}", status=status)
-        return answer.result
+        return msgspec.json.decode(self.raw(method, params))
+
+    def raw(self, method: str, params: Sequence[object] = ()) -> msgspec.Raw:
+        """The same, with the result as the JSON that came, to be decoded once by who knows its shape."""
+        (outcome,) = self._settle([(method, params)])
+        if isinstance(outcome, RpcFailed):
+            raise outcome
+        return outcome
+
+    def batch(self, calls: Sequence[Call]) -> list[msgspec.Raw | RpcFailed]:
+        """
+        Make many calls, in as few requests as the provider takes; a result or its error for each, in their order.
+
+        An error is :class:`RpcBehind` or another :class:`RpcFailed`, as :meth:`call` raises them, once no try is left.
+
+        Raises:
+            RpcRefused: As in :meth:`call`; so the next two. What was answered before is lost: do not put much into one batch.
+            RpcExhausted: See there.
+            RpcStopped: See there.
+
+        """
+        outcomes: list[msgspec.Raw | RpcFailed] = []
+        while len(outcomes) < len(calls):
+            size = self.batch_size(calls[len(outcomes)][0])
+            outcomes += self._settle(calls[len(outcomes) : len(outcomes) + size])
+        return outcomes
+
+    def batch_size(self, method: str) -> int:
+        """How many calls of *method* go into one request now: never more than may be sent in a second."""
+        if not self._takes_batches:
+            return 1
+        rates = [rate for rate in (self._calls_per_second, self.provider.calls_per_second_per_method) if rate]
+        return max(1, min([self.provider.largest_batch(method), *(int(rate) for rate in rates)]))
 
     def server_time(self) -> float | None:
         """Unix time in seconds at which the server sent the last answer, by its own clock; to the second."""
@@ -96,7 +168,7 @@ class Rpc:
             return None
 
     def close(self) -> None:
-        self._session.close()
+        self._poster.close()
 
     def __enter__(self) -> Rpc:
         return self
@@ -104,22 +176,92 @@ class Rpc:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _post(self, body: bytes) -> tuple[int, bytes]:
-        deadline = time.monotonic() + self._timeout_seconds
+    def _settle(self, calls: Sequence[Call]) -> list[msgspec.Raw | RpcFailed]:
+        """Send *calls* in one request, and those that are worth it again, until each has its outcome."""
+        outcomes: list[msgspec.Raw | RpcFailed] = [RpcAgain("not sent")] * len(calls)
+
+        def attempt() -> None:
+            open_places = [place for place, outcome in enumerate(outcomes) if isinstance(outcome, RpcAgain)]
+            for place, outcome in zip(open_places, self._send([calls[place] for place in open_places]), strict=True):
+                outcomes[place] = outcome
+            if again := [outcome for outcome in outcomes if isinstance(outcome, RpcAgain)]:
+                raise max(again, key=lambda each: each.after_seconds or 0.0)
+
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(RpcAgain),
+            stop=tenacity.stop_after_attempt(self._tries) | tenacity.stop_when_event_set(self._stopping),
+            wait=_wait_seconds,
+            sleep=tenacity.sleep_using_event(self._stopping),
+        )
         try:
-            with self._session.post(
-                self._endpoint.url,
-                data=body,
-                headers={"Content-Type": "application/json"},
-                timeout=self._timeout_seconds,
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                self.headers = {name.lower(): value for name, value in response.headers.items()}
-                return response.status_code, _read(response, deadline)
-        except (requests.RequestException, OSError) as error:
-            # The library's texts quote the URL with the key: only the kind of error is passed on, as its cause is not either.
-            raise RpcFailed(_kind_of(error)) from None
+            retrying(attempt)
+        except tenacity.RetryError:
+            if self._stopping.is_set():
+                raise RpcStopped("stopping") from None
+        return outcomes
+
+    def _send(self, calls: Sequence[Call]) -> list[msgspec.Raw | RpcFailed]:
+        """One request; or, from the moment when the server refuses batches, one for each call."""
+        if len(calls) > 1 and not self._takes_batches:
+            return [outcome for call in calls for outcome in self._send([call])]
+        methods = [method for method, _ in calls]
+        self._wait_for_turn(methods)
+        documents = [
+            {"jsonrpc": "2.0", "id": place, "method": method, "params": params} for place, (method, params) in enumerate(calls)
+        ]
+        try:
+            reply = self._post(msgspec.json.encode(documents if len(calls) > 1 else documents[0]))
+        except (RpcRefused, RpcExhausted, RpcStopped):
+            raise
+        except RpcFailed as failure:
+            return [failure] * len(calls)
+        try:
+            outcomes = read_batch(reply, methods) if len(calls) > 1 else [read_one(reply, methods[0])]
+        except BatchRefused as refusal:
+            logger.info(
+                "{} takes no batch of {} calls ({}): from now on they go one by one",
+                self._endpoint.shown,
+                len(calls),
+                self._hide(str(refusal)),
+            )
+            self._takes_batches = False
+            return self._send(calls)
+        return [self._noted(outcome, method) for outcome, method in zip(outcomes, methods, strict=True)]
+
+    def _wait_for_turn(self, methods: Sequence[str]) -> None:
+        """Wait until these calls may be sent, or say that they may not."""
+        now = time.monotonic()
+        if now < self._exhausted_until:
+            raise RpcExhausted("the credits are spent: nothing is asked for an hour")
+        for method in methods:
+            if now < self._refused_until.get(method, 0.0):
+                raise RpcRefused(f"{method}: refused a short while ago")
+        if self._allowed is not None and not self._allowed():
+            raise RpcExhausted("the month's credits of [budget] are spent")
+        if self._stopping.wait(self._pace.reserve(Counter(methods), now)):
+            raise RpcStopped("stopping")
+        if self._called is not None:
+            for method, number in Counter(methods).items():
+                self._called(method, number)
+
+    def _post(self, body: bytes) -> Reply:
+        answered = self._poster.post(body)
+        self.headers = answered.headers
+        return Reply(answered.status, answered.body, parse_retry_after(answered.headers.get("retry-after")))
+
+    def _noted(self, outcome: msgspec.Raw | RpcFailed, method: str) -> msgspec.Raw | RpcFailed:
+        """The outcome, its text without secrets. Raises what concerns more than this call."""
+        if not isinstance(outcome, RpcFailed):
+            return outcome
+        outcome.args = (self._hide(str(outcome)),)
+        if isinstance(outcome, RpcExhausted):
+            self._exhausted_until = time.monotonic() + EXHAUSTED_SECONDS
+            logger.error("{}: {}: the plan's credits are spent, no calls for an hour", self._endpoint.shown, outcome)
+            raise outcome
+        if isinstance(outcome, RpcRefused):
+            self._refused_until[method] = time.monotonic() + REFUSED_SECONDS
+            raise outcome
+        return outcome
 
     def _hide(self, text: str) -> str:
         for secret in self._secrets:
@@ -127,25 +269,10 @@ class Rpc:
         return visible(text, limit=_SHOWN_CHARACTERS)
 
 
-def _read(response: requests.Response, deadline: float) -> bytes:
-    """The whole body; the timeout of the library bounds each read only."""
-    pieces = bytearray()
-    for piece in response.iter_content(_PIECE_BYTES):
-        pieces += piece
-        if len(pieces) > LARGEST_ANSWER_BYTES:
-            raise RpcFailed("the answer is too long")
-        if time.monotonic() > deadline:
-            raise RpcFailed("the answer takes too long")
-    return bytes(pieces)
-
-
-def _kind_of(error: Exception) -> str:
-    if isinstance(error, requests.exceptions.SSLError):
-        return "its certificate is not to be trusted, or it speaks no TLS"
-    if isinstance(error, requests.Timeout):
-        return "no answer in time"
-    if isinstance(error, requests.exceptions.ProxyError):
-        return "the proxy of this system does not let us through"
-    if isinstance(error, requests.ConnectionError):
-        return "it cannot be reached (name, network or port)"
-    return type(error).__name__
+def _wait_seconds(state: tenacity.RetryCallState) -> float:
+    """What the server asked for, else 1, 2, 4 ... s; and some, so that many cut off together do not come back together."""
+    error = state.outcome.exception() if state.outcome is not None else None
+    asked = error.after_seconds if isinstance(error, RpcAgain) else None
+    seconds = _FIRST_WAIT_SECONDS * 2.0 ** (state.attempt_number - 1) if asked is None else asked
+    seconds = min(seconds, _LONGEST_WAIT_SECONDS)
+    return seconds + random.uniform(0.0, min(seconds, _FIRST_WAIT_SECONDS) / 2)
