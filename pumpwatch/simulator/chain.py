@@ -21,6 +21,8 @@ SPL_2022: Final = "TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb"
 ATA_PROGRAM: Final = "ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL"
 COMPUTE_BUDGET: Final = "ComputeBudget111111111111111111111111111111"
 SYSTEM: Final = "11111111111111111111111111111111"
+SYSVAR: Final = "Sysvar1111111111111111111111111111111111111"
+CLOCK: Final = "SysvarC1ock11111111111111111111111111111111"
 WRAPPED_SOL: Final = "So11111111111111111111111111111111111111112"
 USDC: Final = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
 FEE_RECIPIENT: Final = "CebN5WGQ4jvEPvsVU4EoHEpgzq1VV7AbicfhtW4xC9iM"
@@ -61,3 +63,8 @@ def canonical_pool(mint: str, quote_mint: str = WRAPPED_SOL) -> str:
     """PumpSwap pool that a coin migrates to."""
     authority = _derived(PUMP, b"pool-authority", key(mint))
     return _derived(PUMPSWAP, b"pool", bytes(2), key(authority), key(mint), key(quote_mint))
+
+
+def token_account(owner: str, mint: str, token_program: str) -> str:
+    """The associated token account of *owner*."""
+    return _derived(ATA_PROGRAM, key(owner), key(token_program), key(mint))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
 from pumpwatch.simulator import arithmetic as sums
-from pumpwatch.simulator.chain import WRAPPED_SOL, ZERO_KEY, bonding_curve, canonical_pool, key
+from pumpwatch.simulator.chain import SPL, SPL_2022, WRAPPED_SOL, ZERO_KEY, bonding_curve, canonical_pool, key, token_account
 
 Stage: TypeAlias = Literal["curve", "complete", "pool"]
 
@@ -52,6 +52,7 @@ class Coin:
         base, vault, virtual: Of the pool: token vault, quote vault, virtual quote reserve (signed).
         holders: Balances by wallet, for sells.
         runner: The market pushes it until it graduates.
+        vaults: The pool's token accounts, base and quote, once it is open.
     """
 
     mint: str
@@ -77,6 +78,7 @@ class Coin:
     holders: dict[str, int] = field(default_factory=dict)
     curve: str = ""
     pool: str = ""
+    vaults: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.curve = bonding_curve(self.mint)
@@ -165,6 +167,7 @@ class Coin:
             self.vault = self.real_quote - sums.MIGRATION_FEE
         self.virtual = virtual
         self.stage = "pool"
+        self.vaults = (token_account(self.pool, self.mint, SPL_2022), token_account(self.pool, self.quote_mint, SPL))
 
     def pool_buy(self, wallet: str, amount: int, *, exact_quote: bool) -> Filled:
         """Buy from the pool: *amount* is net quote if *exact_quote*, else tokens."""

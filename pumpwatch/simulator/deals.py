@@ -86,6 +86,7 @@ class Deals:
             paid = int(coin.virtual_quote * rng.uniform(0.002, 0.08))
             filled = coin.buy_tokens(coin.creator, sums.curve_tokens(coin.virtual_quote, coin.virtual_token, paid))
             row = self._curve_traded(draft, coin, coin.creator, filled, tell=False)
+        draft.touched.append(coin)
         draft.notices.append(Notice("create", coin, row, coin.holders.get(coin.creator, 0)))
         return draft
 
@@ -124,6 +125,7 @@ class Deals:
 
     def _keep(self, draft: Draft, coin: Coin, wallet: str, row: TradeRow, *, tell: bool = True) -> None:
         draft.rows.append(row)
+        draft.touched.append(coin)
         if tell:
             draft.notices.append(Notice("trade", coin, row, coin.holders.get(wallet, 0)))
 
@@ -270,6 +272,7 @@ class Deals:
             self._buy(draft, shadow, draft.payer, 0.02)
             draft.rows.clear()
             draft.notices.clear()
+            draft.touched.clear()
         else:
             body = (Text("Program log: !a"),) * self._rng.randrange(1, 12)
             draft.raw(Call(self._rng.choice(chain.ROUTERS), body, self._accounts(coin, draft.payer), units=9_108))
@@ -299,5 +302,6 @@ class Deals:
         create_pool = Call(chain.PUMPSWAP, tuple(pool_body), self._pool_accounts(coin, draft.payer), units=120_000)
         done = draft.event(chain.PUMP, payloads.migrated(coin, draft.payer, block_time=time))
         draft.call(chain.PUMP, "MigrateV2", (create_pool, done), self._accounts(coin, draft.payer), units=260_000)
+        draft.touched.append(coin)
         draft.notices.append(Notice("migrate", coin))
         return draft

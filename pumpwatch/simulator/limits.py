@@ -17,7 +17,8 @@ class Limits:
     Attributes:
         calls: RPC calls per *window_seconds*, and of one method (None: no own limit).
         needs_key: Requests without ``api-key`` in the query get 401.
-        batch: Calls allowed in one HTTP batch.
+        batch: Calls of ``getTransaction`` allowed in one HTTP batch; *batch_others*: of other methods.
+        transactions_for_address: ``getTransactionsForAddress`` is there; never in a batch.
     """
 
     name: str
@@ -29,6 +30,8 @@ class Limits:
     subscriptions: int
     transaction_subscribe: bool
     batch: int
+    batch_others: int = 10
+    transactions_for_address: bool = False
     one_pumpportal_connection: bool = True
 
 
@@ -67,6 +70,7 @@ PROVIDERS: Final[dict[str, Limits]] = {
             subscriptions=1000,
             transaction_subscribe=True,
             batch=100,
+            transactions_for_address=True,
         ),
     )
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import deque
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Final
 
 from pumpwatch.simulator.coin import Coin
 from pumpwatch.simulator.deals import Clock, Deals, Kind
+from pumpwatch.simulator.history import Accounts, History
 from pumpwatch.simulator.logs import programs_of
 from pumpwatch.simulator.transaction import Draft, Transaction
 from pumpwatch.simulator.truth import Ledger
@@ -19,6 +21,10 @@ SLOT_SECONDS: Final = 0.4
 _ERR: Final[dict[str, object]] = {"InstructionError": [2, {"Custom": 6002}]}
 
 _COINS_KEPT: Final = 20_000
+
+#: The opening coins were made so long before the start, and so far apart: all of that is finalized.
+_OPENING_SECONDS: Final = 60.0
+_BETWEEN_SECONDS: Final = 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +74,7 @@ class Market:
         self.plan = plan or Plan()
         self.ledger = Ledger()
         self.clock = Clock(start_slot, start_time)
+        self.accounts = Accounts()
         self._deals = Deals(self._rng, self.ledger, self.clock)
         self._start_slot = start_slot
         self._start_time = start_time
@@ -77,11 +84,11 @@ class Market:
         self._active: list[Coin] = []
         self._due: deque[tuple[int, Coin]] = deque()
         self._bundle: list[Coin] = []
-        self.history: deque[Transaction] = deque()
-        self._by_signature: dict[str, Transaction] = {}
+        self.history = History(self.plan.history)
         self.opening: dict[str, Coin] = {}
         if self.plan.opening:
             self._open()
+        self.tick(0.0)
 
     @property
     def wallets(self) -> list[str]:
@@ -90,7 +97,11 @@ class Market:
 
     def transaction(self, signature: str) -> Transaction | None:
         """A transaction of the kept history."""
-        return self._by_signature.get(signature)
+        return self.history.transaction(signature)
+
+    def time_of(self, slot: int) -> int:
+        """The chain's clock in *slot*, unix seconds: all of its transactions show it."""
+        return self._start_time + math.floor((slot - self._start_slot) * SLOT_SECONDS)
 
     def next(self, at_seconds: float) -> Transaction:
         """The next transaction, *at_seconds* after the start; times must not go backwards."""
@@ -99,11 +110,11 @@ class Market:
 
     def tick(self, at_seconds: float) -> int:
         """Move the chain's clock, and return the slot."""
-        slot = self._start_slot + int(at_seconds / SLOT_SECONDS)
+        slot = self._start_slot + math.floor(at_seconds / SLOT_SECONDS)
         if slot > self.clock.slot:
             self.clock.slot = slot
+            self.clock.block_time = self.time_of(slot)
             self._place = 0
-        self.clock.block_time = max(self.clock.block_time, self._start_time + int(at_seconds))
         return self.clock.slot
 
     def _commit(self, draft: Draft) -> Transaction:
@@ -126,24 +137,21 @@ class Market:
         self._place += 1
         for row in made.rows:
             self.ledger.append(row)
-        self._remember(made)
+        for notice in made.notices:
+            if notice.kind == "create":
+                self._introduce(notice.coin)
+        for coin in draft.touched:
+            self.accounts.keep(coin, made.slot)
+        self.history.append(made)
         for notice in made.notices:
             coin = notice.coin
-            if notice.kind == "create":
-                self._introduce(coin)
-            elif coin.stage == "complete" and not any(waiting is coin for _, waiting in self._due):
+            if coin.stage == "complete" and not any(waiting is coin for _, waiting in self._due):
                 self._due.append((self._number + self._rng.randrange(4, 20), coin))
         return made
 
-    def _remember(self, made: Transaction) -> None:
-        self.history.append(made)
-        self._by_signature[made.signature] = made
-        if len(self.history) > self.plan.history:
-            gone = self.history.popleft()
-            del self._by_signature[gone.signature]
-
     def _introduce(self, coin: Coin) -> None:
         self.coins[coin.mint] = coin
+        self.history.index((coin.mint, coin.curve, coin.pool))
         self._active.append(coin)
         kept = {id(opened) for opened in self.opening.values()}
         for old in self._active[:-1]:
@@ -153,7 +161,9 @@ class Market:
                 self._active.remove(old)
                 old.holders.clear()
         if len(self.coins) > _COINS_KEPT:
-            del self.coins[next(iter(self.coins))]
+            gone = self.coins.pop(next(iter(self.coins)))
+            self.history.forget((gone.mint, gone.curve, gone.pool))
+            self.accounts.forget(gone)
 
     def _next_draft(self) -> Draft:
         if self._due and self._due[0][0] <= self._number:
@@ -217,8 +227,11 @@ class Market:
 
     def _open(self) -> None:
         """Coins that are there before anybody looks; their transactions are on chain and in the history."""
+        self.clock.slot -= math.ceil(_OPENING_SECONDS / SLOT_SECONDS)
+        self.clock.block_time = self.time_of(self.clock.slot)
         kinds: dict[str, Kind] = {"plain": "plain", "runner": "plain", "mayhem": "mayhem", "usdc": "usdc", "graduated": "plain"}
-        for kind, launched in kinds.items():
+        for place, (kind, launched) in enumerate(kinds.items()):
+            self.tick(place * _BETWEEN_SECONDS - _OPENING_SECONDS)
             made = self._commit(
                 self._deals.launch(
                     kind=launched,

@@ -44,7 +44,12 @@ _log.propagate = False
 
 @dataclass(slots=True)
 class World:
-    """What all servers of one simulator share."""
+    """
+    What all servers of one simulator share.
+
+    Attributes:
+        finality_slots: How many slots later than confirmed a transaction is finalized.
+    """
 
     market: Market
     delivered: Delivered
@@ -53,6 +58,7 @@ class World:
     limits: Limits | None
     rate: Rate
     rng: random.Random
+    finality_slots: int = 33
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property

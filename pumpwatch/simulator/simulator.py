@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -16,7 +17,7 @@ from pumpwatch.simulator.delivered import Delivered, Feed, Interest
 from pumpwatch.simulator.faults import FAULTS, Options, Schedule
 from pumpwatch.simulator.frames import bonk_create_frame
 from pumpwatch.simulator.limits import PROVIDERS, Rate
-from pumpwatch.simulator.market import Market, Plan
+from pumpwatch.simulator.market import SLOT_SECONDS, Market, Plan
 from pumpwatch.simulator.pumpportal import PumpPortalServer
 from pumpwatch.simulator.rpc import RpcServer
 from pumpwatch.simulator.serving import FeedServer, World
@@ -51,7 +52,9 @@ class Simulator:
         seed: Everything the market does follows from it.
         provider: Enforce that provider's limits (see :data:`PROVIDERS`); None: no limits.
         origin: What the origin header says; None leaves it out, as real servers do.
-        chain_delay_seconds: How much later the chain's feed tells a transaction than PumpPortal.
+        chain_delay_seconds: How much later the chain's feed tells a transaction than PumpPortal. RPC knows it, as confirmed, when
+            its slot has ended.
+        finality_seconds: How much later it is finalized.
         database: The worker's file, for the faults that concern it.
 
     Attributes:
@@ -68,6 +71,7 @@ class Simulator:
         provider: str | None = None,
         origin: str | None = "simulator",
         chain_delay_seconds: float = 0.0,
+        finality_seconds: float = 13.0,
         plan: Plan | None = None,
         database: Path | None = None,
     ) -> None:
@@ -84,6 +88,7 @@ class Simulator:
             limits=limits,
             rate=Rate(limits.window_seconds if limits else 1.0),
             rng=self.rng,
+            finality_slots=math.ceil(finality_seconds / SLOT_SECONDS),
         )
         self.pumpportal = PumpPortalServer(self._world)
         self.solana = SolanaServer(self._world)
@@ -105,6 +110,7 @@ class Simulator:
         self._others_at = 0.0
         self._made = 0
         self._began = time.monotonic()
+        self._passed = 0.0
         self._background: list[threading.Thread] = []
         self._thread = threading.Thread(target=self._run, name="simulator", daemon=True)
 
@@ -122,8 +128,14 @@ class Simulator:
 
     @property
     def seconds(self) -> float:
-        """Since this simulator was made."""
-        return time.monotonic() - self._began
+        """Since this simulator was made, by the chain's clock."""
+        return time.monotonic() - self._began + self._passed
+
+    def pass_time(self, seconds: float) -> None:
+        """Let the chain be so much older at once, without a transaction: what was made is confirmed, or finalized, after it."""
+        with self._world.lock:
+            self._passed += seconds
+            self.market.tick(self.seconds)
 
     def __enter__(self) -> Self:
         self.start()

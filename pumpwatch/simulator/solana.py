@@ -27,10 +27,18 @@ _MOST_ADDRESSES: Final = 50_000
 class RpcError(Exception):
     """An error object of JSON-RPC."""
 
-    def __init__(self, code: int, message: str) -> None:
+    def __init__(self, code: int, message: str, data: dict[str, object] | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.data = data
+
+    def document(self, request_id: object) -> dict[str, object]:
+        """The answer that tells it, with its keys in the order that Agave uses."""
+        error: dict[str, object] = {"code": self.code, "message": self.message}
+        if self.data is not None:
+            error["data"] = self.data
+        return {"jsonrpc": "2.0", "error": error, "id": request_id}
 
 
 def rpc_result(request_id: object, result: object) -> str:
@@ -39,8 +47,8 @@ def rpc_result(request_id: object, result: object) -> str:
 
 
 def rpc_error(request_id: object, error: RpcError) -> str:
-    """A JSON-RPC error, with its keys in the order that Agave uses."""
-    return dumps({"jsonrpc": "2.0", "error": {"code": error.code, "message": error.message}, "id": request_id})
+    """A JSON-RPC error."""
+    return dumps(error.document(request_id))
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,7 @@ class Transaction:
     rows: tuple[TradeRow, ...]
     notices: tuple[Notice, ...]
     err: dict[str, object] | None = None
+    version: Literal["legacy"] | int = "legacy"
     _lines: list[str] = field(default_factory=list)
 
     @property
@@ -70,6 +71,10 @@ class Transaction:
         if not self._lines:
             self._lines.extend(logs.log_lines(self.calls))
         return self._lines
+
+    def rendered(self) -> list[str]:
+        """The same, and nothing of it is kept."""
+        return self._lines or logs.log_lines(self.calls)
 
     def forget_lines(self) -> None:
         """Drop the rendered log, which can be made again: a long history keeps only the calls."""
@@ -139,6 +144,9 @@ class Draft:
     Collects what one transaction does, in execution order, so that event indexes are right by construction.
 
     Program calls may be wrapped into those of a trading bot (*router*).
+
+    Attributes:
+        touched: Coins whose reserves it moves.
     """
 
     def __init__(self, signature: str, payer: str, *, router: str | None = None) -> None:
@@ -146,6 +154,7 @@ class Draft:
         self.payer = payer
         self.rows: list[TradeRow] = []
         self.notices: list[Notice] = []
+        self.touched: list[Coin] = []
         self.failed: str | None = None
         self._events = 0
         self._calls: list[Call] = [_BUDGET, _BUDGET]

@@ -11,7 +11,6 @@ from simulator_clients import Connect, ask, call, collect, until
 from websockets.exceptions import InvalidStatus
 
 from pumpwatch.simulator import chain, frames
-from pumpwatch.simulator.rpc import curve_account
 from pumpwatch.simulator.simulator import Simulator
 
 _WANTED = {"accountInclude": [chain.PUMP], "failed": False}
@@ -163,43 +162,6 @@ def test_a_free_plan_refuses_what_it_does_not_include(opened: Connect) -> None:
         calls = [{"jsonrpc": "2.0", "id": number, "method": "getSlot"} for number in range(11)]
         statuses = [requests.post(simulator.rpc_url + "?api-key=k", json=body, timeout=10).status_code for body in calls]
         assert statuses == [200] * 10 + [429]
-
-
-def test_rpc_knows_the_past_of_an_address(simulator: Simulator) -> None:
-    coin = simulator.market.opening["plain"]
-    simulator.trade(2_000)
-    expected = [item for item in reversed(simulator.market.history) if coin.curve in item.mentions]
-
-    page = rpc(simulator, "getSignaturesForAddress", coin.curve, {"limit": 20})
-    assert isinstance(page, list)
-    rest = rpc(simulator, "getSignaturesForAddress", coin.curve, {"before": page[-1]["signature"], "limit": 1000})
-    assert isinstance(rest, list)
-    assert [item["signature"] for item in page + rest] == [item.signature for item in expected]
-    assert any(item["err"] for item in page + rest)
-
-    for encoding in ("json", "base64", "jsonParsed"):
-        got = rpc(simulator, "getTransaction", page[0]["signature"], {"encoding": encoding, "maxSupportedTransactionVersion": 1})
-        assert isinstance(got, dict)
-        assert (got["slot"], got["meta"]["err"]) == (expected[0].slot, expected[0].err)
-        assert got["meta"]["logMessages"] == expected[0].lines
-    assert rpc(simulator, "getTransaction", "1" * 64) is None
-
-
-def test_rpc_shows_a_curve_as_it_is_now(simulator: Simulator) -> None:
-    simulator.trade(50)
-    coin = simulator.market.opening["plain"]
-
-    got = rpc(simulator, "getMultipleAccounts", [coin.curve, chain.SYSTEM], {"encoding": "base64"})
-
-    assert isinstance(got, dict)
-    known, unknown = got["value"]
-    assert unknown is None
-    assert known["owner"] == chain.PUMP
-    data = curve_account(coin)
-    assert len(data) == 151
-    assert int.from_bytes(data[8:16], "little") == coin.virtual_token
-    assert int.from_bytes(data[16:24], "little") == coin.virtual_quote
-    assert int.from_bytes(data[24:32], "little") == coin.real_token
 
 
 def test_a_batch_is_answered_in_one_document(simulator: Simulator) -> None:
