@@ -7,7 +7,6 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
@@ -17,17 +16,23 @@ from loguru import logger
 from pumpwatch.config import Settings
 from pumpwatch.events import Usage
 from pumpwatch.providers import Provider
+from pumpwatch.tariff import (
+    BYTES_PER_CREDIT,
+    HELIUS,
+    PAID_MESSAGES_PER_SOL,
+    PUMPPORTAL,
+    Tally,
+    call_cost,
+)
 
-#: The names under which the feeds count, and of the rows in table ``usage``.
-PUMPPORTAL: Final = "pumpportal"
-HELIUS: Final = "helius"
-
-#: 0.01 SOL per 10,000 messages of a paid subscription. Source: PumpPortal's fees page, read 2026-10.
-PAID_MESSAGES_PER_SOL: Final = 1_000_000
-
-#: Helius, every WebSocket method: 2 credits per 0.1 MB received, and 1 per connection. Source: Helius' price list of 2026-10.
-BYTES_PER_CREDIT: Final = 50_000
-CREDITS_PER_CONNECTION: Final = 1
+__all__ = [
+    "BYTES_PER_CREDIT",
+    "HELIUS",
+    "PAID_MESSAGES_PER_SOL",
+    "PUMPPORTAL",
+    "Budget",
+    "projected_cost",
+]
 
 #: Of the month's credits, this share may go to watching; the rest is held back for repairs over HTTP.
 WATCHING_SHARE: Final = Decimal("0.8")
@@ -48,25 +53,6 @@ _DAY_SECONDS: Final = 86_400
 
 #: Days (and months) times providers kept in memory.
 _KEPT_TALLIES: Final = 20
-
-
-@dataclass(slots=True)
-class _Tally:
-    """What one provider delivered: on a day, or since the last drain."""
-
-    messages: int = 0
-    paid_messages: int = 0
-    received_bytes: int = 0
-    connections: int = 0
-
-    def add(self, usage: Usage | _Tally) -> None:
-        self.messages += usage.messages
-        self.paid_messages += usage.paid_messages
-        self.received_bytes += usage.received_bytes
-        self.connections += usage.connections
-
-    def credits(self) -> Decimal:
-        return Decimal(self.received_bytes) / BYTES_PER_CREDIT + CREDITS_PER_CONNECTION * self.connections
 
 
 class Budget:
@@ -104,11 +90,11 @@ class Budget:
         self._day_ends_at = 0.0
         self._day_began_at = 0.0
         self._day = ""
-        self._days: dict[tuple[str, str], _Tally] = defaultdict(_Tally)
-        self._months: dict[tuple[str, str], _Tally] = defaultdict(_Tally)
-        self._pending: dict[tuple[str, str], _Tally] = defaultdict(_Tally)
+        self._days: dict[tuple[str, str], Tally] = defaultdict(Tally)
+        self._months: dict[tuple[str, str], Tally] = defaultdict(Tally)
+        self._pending: dict[tuple[str, str], Tally] = defaultdict(Tally)
         #: What :meth:`_tallies` returned for each provider, until one of them is another.
-        self._current: dict[str, tuple[_Tally, _Tally, _Tally]] = {}
+        self._current: dict[str, tuple[Tally, Tally, Tally]] = {}
         self._said: set[tuple[str, str]] = set()
         self._pace = _Pace()
         with self._lock:
@@ -137,6 +123,19 @@ class Budget:
             for tally in self._tallies(provider):
                 tally.connections += 1
 
+    def called(self, provider: str, method: str, items: int = 1) -> None:
+        """
+        So many calls of *method* were sent to *provider* over HTTP, each of a batch counted.
+
+        They cost credits when *provider* is :data:`HELIUS` and its credits are counted, else nothing: an RPC endpoint that
+        charges nothing goes by another name, that of its profile.
+        """
+        cost = items * call_cost(method) if provider == HELIUS and self._metered else 0
+        with self._lock:
+            for tally in self._tallies(provider):
+                tally.calls += items
+                tally.call_credits += cost
+
     def watching(self, tokens: int) -> None:
         """From now on the metered feed watches so many tokens: the divisor of what is measured."""
         now = self._clock()
@@ -146,7 +145,7 @@ class Budget:
     def drain(self) -> list[Usage]:
         """Take what was counted since the last call, to be added to the rows of table ``usage``."""
         with self._lock:
-            taken, self._pending = self._pending, defaultdict(_Tally)
+            taken, self._pending = self._pending, defaultdict(Tally)
             self._current.clear()
         return [
             Usage(
@@ -156,6 +155,8 @@ class Budget:
                 paid_messages=tally.paid_messages,
                 received_bytes=tally.received_bytes,
                 connections=tally.connections,
+                calls=tally.calls,
+                call_credits=tally.call_credits,
             )
             for (provider, day), tally in taken.items()
         ]
@@ -187,6 +188,33 @@ class Budget:
             return not self._month_spent()
         return True
 
+    def repairs_allowed(self, provider: str) -> bool:
+        """
+        Tell whether calls over HTTP may go on: the whole of the month is not spent. Says so loudly, once, when it is.
+
+        Not :meth:`paid_allowed`: that ends watching at its share, so that there is something left to repair with.
+        """
+        if provider != HELIUS or not self._metered:
+            return True
+        with self._lock:
+            self._turn_day()
+            month = self._day[:7]
+            spent = self._months[HELIUS, month].credits() >= self._credits_per_month
+        if spent:
+            of = f"all {self._credits_per_month:,} credits of {month}"
+            then = "gaps stay open until next month; raise [budget] helius_credits_per_month to go on"
+            self._say_once("repairs", month, f"Helius: {of} are spent: {then}")
+        return not spent
+
+    def repair_credits_per_hour(self, now: float) -> float | None:
+        """What is left of the share for repairs, spread evenly over the rest of the month. None: nothing is counted."""
+        if not self._metered:
+            return None
+        with self._lock:
+            self._turn_day()
+            left = self._reserve() - self._months[HELIUS, self._day[:7]].call_credits
+        return max(0.0, float(left)) / _hours_left_of_month(now)
+
     def watchable(self, now: float) -> int | None:
         """
         How many tokens the metered feed may watch at the unix time *now*, so that the even pace of the month holds.
@@ -206,22 +234,28 @@ class Budget:
     def _credits_per_hour(self, now: float) -> float:
         """What may be spent on watching in an hour: the even pace, or less when the month has run ahead of it."""
         date = datetime.fromtimestamp(now, tz=UTC)
-        month_hours = calendar.monthrange(date.year, date.month)[1] * 24
-        hours_left = max(1.0, month_hours - (date.day - 1) * 24 - date.hour - date.minute / 60)
         share = float(self._credits_per_month * WATCHING_SHARE)
-        return min(share / month_hours, (share - float(self._months[HELIUS, self._day[:7]].credits())) / hours_left)
+        return min(share / _hours_of_month(date), (share - float(self._spent_of_share())) / _hours_left_of_month(now))
 
     def _month_spent(self) -> bool:
         with self._lock:
             self._turn_day()
             month = self._day[:7]
             share = self._credits_per_month * WATCHING_SHARE
-            spent = self._months[HELIUS, month].credits() >= share
+            spent = self._spent_of_share() >= share
         if spent:
             of = f"{share:,.0f} of {self._credits_per_month:,} credits of {month}"
             then = "watching ends until next month, the rest is for repairs; raise [budget] helius_credits_per_month to go on"
             self._say_once(HELIUS, month, f"Helius' share for watching, {of}, is spent: {then}")
         return spent
+
+    def _reserve(self) -> Decimal:
+        return self._credits_per_month * (1 - WATCHING_SHARE)
+
+    def _spent_of_share(self) -> Decimal:
+        """What this month has taken of the share for watching: calls have the rest, and take from the share beyond that."""
+        month = self._months[HELIUS, self._day[:7]]
+        return month.streamed_credits() + max(Decimal(0), month.call_credits - self._reserve())
 
     def _say_once(self, provider: str, period: str, text: str) -> None:
         with self._lock:
@@ -268,12 +302,13 @@ class Budget:
         share = f"{self._credits_per_month * WATCHING_SHARE:,.0f} of {self._credits_per_month:,}"
         return (
             f"Helius: {tokens} tokens at {per_token / 1e6:.1f} MB an hour each ({basis}) are about {month:,.0f} credits a month; "
-            f"at most {share} go to watching, {spent:,.0f} spent this month"
+            f"at most {share} go to watching, the rest to repairs ({call_cost('getTransaction')} for a transaction), "
+            f"{spent:,.0f} spent this month"
         )
 
     # Under the lock
 
-    def _tallies(self, provider: str) -> tuple[_Tally, _Tally, _Tally]:
+    def _tallies(self, provider: str) -> tuple[Tally, Tally, Tally]:
         self._turn_day()
         current = self._current.get(provider)
         if current is None:
@@ -301,6 +336,15 @@ def projected_cost(settings: Settings, chain: Provider, budget: Budget, now: flo
     portal = settings.pumpportal
     paid_trades = portal.enabled and portal.has_key and portal.trades != "no"
     return budget.projection(now, tokens=min(limit for limit in limits if limit is not None), paid_trades=paid_trades)
+
+
+def _hours_of_month(date: datetime) -> int:
+    return calendar.monthrange(date.year, date.month)[1] * 24
+
+
+def _hours_left_of_month(now: float) -> float:
+    date = datetime.fromtimestamp(now, tz=UTC)
+    return max(1.0, _hours_of_month(date) - (date.day - 1) * 24 - date.hour - date.minute / 60)
 
 
 class _Pace:

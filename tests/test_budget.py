@@ -216,6 +216,69 @@ def test_the_pace_followed_for_a_month_stays_within_the_share(clock: Clock) -> N
     assert 600_000 < total <= 800_000
 
 
+def test_calls_are_counted_with_what_they_cost_and_handed_out(clock: Clock) -> None:
+    budget = make(clock)
+    budget.called(HELIUS, "getTransaction", 3)
+    budget.called(HELIUS, "getSignaturesForAddress", 1)
+    budget.called(HELIUS, "getTransactionsForAddress")
+    budget.called(HELIUS, "getMultipleAccounts", 2)
+    budget.called("public", "getTransaction", 5)
+
+    handed_out = {usage.provider: usage for usage in budget.drain()}
+    assert handed_out == {
+        HELIUS: Usage(provider=HELIUS, day="2026-11-01", calls=7, call_credits=30 + 10 + 100 + 2),
+        "public": Usage(provider="public", day="2026-11-01", calls=5),
+    }
+    budget.give_back(handed_out.values())
+    assert {usage.provider: usage for usage in budget.drain()} == handed_out
+
+
+@pytest.mark.parametrize("changes", [{"helius_credits_per_month": 0}, {"metered": False}])
+def test_calls_that_nobody_charges_for_cost_nothing_and_have_no_end(clock: Clock, changes: dict[str, Any]) -> None:
+    budget = make(clock, **changes)
+    budget.called(HELIUS, "getTransaction", 1_000_000)
+
+    assert budget.repairs_allowed(HELIUS)
+    assert budget.repair_credits_per_hour(clock.now) is None
+    assert [usage.call_credits for usage in budget.drain()] == [0]
+
+
+def test_repairs_go_on_after_watching_until_the_whole_month_is_spent(clock: Clock, said: list[str]) -> None:
+    start = [Usage(provider=HELIUS, day="2026-11-01", received_bytes=800_000 * BYTES_PER_CREDIT, call_credits=199_990, calls=9)]
+    budget = make(clock, start=start)
+    assert not budget.paid_allowed(HELIUS)
+    assert budget.repairs_allowed(HELIUS)
+    budget.called(HELIUS, "getTransaction")
+
+    assert not budget.repairs_allowed(HELIUS)
+    assert not budget.repairs_allowed(HELIUS)
+    assert budget.repairs_allowed("public"), "which charges nothing"
+    assert len([line for line in said if "gaps stay open" in line]) == 1
+
+    clock.now = datetime(2026, 12, 1, tzinfo=UTC).timestamp()
+    assert budget.repairs_allowed(HELIUS)
+
+
+def test_calls_take_from_the_share_for_watching_only_beyond_their_own(clock: Clock) -> None:
+    budget = make(clock)
+    spend_credits(budget, 799_999)
+    budget.called(HELIUS, "getMultipleAccounts", 200_000)
+    assert budget.paid_allowed(HELIUS)
+    budget.called(HELIUS, "getMultipleAccounts", 1)
+
+    assert not budget.paid_allowed(HELIUS)
+
+
+def test_the_credits_for_repairs_are_spread_over_the_rest_of_the_month(clock: Clock) -> None:
+    budget = make(clock)
+    assert budget.repair_credits_per_hour(clock.now) == pytest.approx(200_000 / 720)
+    budget.called(HELIUS, "getTransaction", 10_000)
+    clock.now += 15 * 86_400
+    assert budget.repair_credits_per_hour(clock.now) == pytest.approx(100_000 / 360)
+    budget.called(HELIUS, "getTransaction", 20_000)
+    assert budget.repair_credits_per_hour(clock.now) == 0
+
+
 def test_the_projected_cost_is_said_in_one_sentence_each(clock: Clock) -> None:
     used = [Usage(provider=PUMPPORTAL, day="2026-11-01", paid_messages=5000)]
     budget = make(clock, start=used)
@@ -224,7 +287,7 @@ def test_the_projected_cost_is_said_in_one_sentence_each(clock: Clock) -> None:
     assert free == "PumpPortal: free (new tokens and migrations only)"
     assert helius == (
         "Helius: 6 tokens at 8.1 MB an hour each (a first guess) are about 720,482 credits a month; "
-        "at most 800,000 of 1,000,000 go to watching, 0 spent this month"
+        "at most 800,000 of 1,000,000 go to watching, the rest to repairs (10 for a transaction), 0 spent this month"
     )
     paid, _ = budget.projection(clock.now, tokens=3, paid_trades=True)
     assert paid.endswith("at most 0.02 SOL a UTC day, 0.005 SOL spent today")
