@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Final, Literal, TypeAlias
 
 from solders.signature import Signature
@@ -13,12 +14,13 @@ from solders.signature import Signature
 from pumpwatch.simulator import arithmetic as sums
 from pumpwatch.simulator import chain, payloads
 from pumpwatch.simulator.coin import Coin, Filled
-from pumpwatch.simulator.logs import Call, Data, Step, Text
+from pumpwatch.simulator.logs import Call, Data, Emitted, Step, Text
 from pumpwatch.simulator.names import pick_name
 from pumpwatch.simulator.transaction import Draft, Notice, foreign_event, trade_steps
 from pumpwatch.simulator.truth import Ledger, TradeRow
 from pumpwatch.simulator.wire import encode
 
+UpgradeKind: TypeAlias = Literal["tail", "renamed", "middle"]
 Kind: TypeAlias = Literal["plain", "mayhem", "usdc"]
 
 #: What the mayhem program writes after each trade of its agent; no event of ours.
@@ -42,6 +44,45 @@ class Clock:
     block_time: int
 
 
+#: First 8 bytes of sha256("event:TradeEventV2").
+_RENAMED: Final = sha256(b"event:TradeEventV2").digest()[:8]
+
+#: A field of 32 bytes behind the mint: where the side (0 or 1) used to be is a byte of it.
+_NEW_FIELD: Final = b"\xa5" * 32
+
+
+@dataclass(slots=True)
+class Upgrade:
+    """
+    How the programs' events differ from those of the published layouts.
+
+    Attributes:
+        tail_bytes: Behind every trade event, on curve and pool.
+        kind: What is done to the next *left* trade events of curves: ``renamed`` or ``middle``.
+        unreadable: Numbers of the trades whose events nobody can read.
+    """
+
+    tail_bytes: int = 0
+    kind: UpgradeKind = "tail"
+    left: int = 0
+    unreadable: set[int] = field(default_factory=set)
+
+    def of_curve(self, payload: bytes, number: int) -> bytes:
+        """The event of trade *number* on a curve, as the upgraded program writes it."""
+        payload += b"\x5a" * self.tail_bytes
+        if not self.left:
+            return payload
+        self.left -= 1
+        self.unreadable.add(number)
+        if self.kind == "renamed":
+            return _RENAMED + payload[8:]
+        return payload[:40] + _NEW_FIELD + payload[40:]
+
+    def of_pool(self, payload: bytes) -> bytes:
+        """The event of a trade on a pool."""
+        return payload + b"\x5a" * self.tail_bytes
+
+
 class Deals:
     """Drafts transactions with one random source; everything follows from its seed."""
 
@@ -49,6 +90,7 @@ class Deals:
         self._rng = rng
         self._ledger = ledger
         self._clock = clock
+        self.upgrade = Upgrade()
         self.wallets = [self._address() for _ in range(240)]
 
     def _address(self) -> str:
@@ -136,7 +178,7 @@ class Deals:
         time = self._clock.block_time
         row = self._row(draft, coin, wallet, filled, "curve")
         self._keep(draft, coin, wallet, row, tell=tell)
-        event = draft.event(chain.PUMP, payloads.curve_trade(coin, wallet, filled, block_time=time))
+        event = self._curve_event(draft, coin, wallet, filled, row)
         steps = [*extra, *trade_steps(event, is_buy=filled.is_buy)]
         if coin.stage == "complete":
             steps.append(draft.event(chain.PUMP, payloads.completed(coin, wallet, block_time=time)))
@@ -147,10 +189,15 @@ class Deals:
         draft.call(chain.PUMP, "Buy" if filled.is_buy else "Sell", tuple(steps), self._accounts(coin, wallet), units=71_497)
         return row
 
+    def _curve_event(self, draft: Draft, coin: Coin, wallet: str, filled: Filled, row: TradeRow) -> Emitted:
+        payload = payloads.curve_trade(coin, wallet, filled, block_time=self._clock.block_time)
+        return draft.event(chain.PUMP, self.upgrade.of_curve(payload, row.number))
+
     def _pool_traded(self, draft: Draft, coin: Coin, wallet: str, filled: Filled) -> None:
         row = self._row(draft, coin, wallet, filled, "pool")
         self._keep(draft, coin, wallet, row)
-        event = draft.event(chain.PUMPSWAP, payloads.pool_trade(coin, wallet, filled, block_time=self._clock.block_time))
+        payload = payloads.pool_trade(coin, wallet, filled, block_time=self._clock.block_time)
+        event = draft.event(chain.PUMPSWAP, self.upgrade.of_pool(payload))
         name = ("Buy" if filled.is_buy else "Sell") + ("V2" if coin.keeps_fees else "")
         steps = trade_steps(event, is_buy=filled.is_buy)
         draft.call(chain.PUMPSWAP, name, steps, self._pool_accounts(coin, wallet), units=86_654)
@@ -243,7 +290,7 @@ class Deals:
         coin.virtual_quote = coin.real_quote + self._rng.randrange(2_000_000_000, 38_000_000_000)
         row = self._row(draft, coin, agent, filled, "curve")
         self._keep(draft, coin, agent, row)
-        event = draft.event(chain.PUMP, payloads.curve_trade(coin, agent, filled, block_time=self._clock.block_time))
+        event = self._curve_event(draft, coin, agent, filled, row)
         name = Text("Program log: Instruction: " + ("Buy" if filled.is_buy else "Sell"))
         steps = (name, *trade_steps(event, is_buy=False))
         traded = Call(chain.PUMP, steps, self._accounts(coin, agent), units=63_402)
@@ -270,6 +317,7 @@ class Deals:
         shadow.holders = {}
         if shadow.stage == "curve" and self._rng.random() < 0.5:
             self._buy(draft, shadow, draft.payer, 0.02)
+            self.upgrade.unreadable.difference_update(row.number for row in draft.rows)
             draft.rows.clear()
             draft.notices.clear()
             draft.touched.clear()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from solders.signature import Signature
 
+from pumpwatch.simulator.deals import UpgradeKind
 from pumpwatch.simulator.delivered import Feed
 from pumpwatch.simulator.poison import BAD_UTF8, pumpportal_poison, solana_poison
 
@@ -49,7 +50,11 @@ class Options:
         seconds: How long it lasts, where it lasts.
         status, retry_after: Of ``refuse``.
         reset: ``drop`` by a TCP reset instead of an end of stream.
-        count: How many (transactions for ``truncate_logs``, trades for ``fork``).
+        count: How many (transactions for ``truncate_logs``, trades for ``fork``, events for ``upgrade``).
+        slots: By how much ``rpc_lag`` makes nodes lag.
+        exhausted: ``rpc_429`` says that the month's credits are used up.
+        kind: Of ``upgrade``: ``tail`` (trade events are longer from now on); ``renamed`` or ``middle`` (the next *count* trade
+            events of curves have another discriminator, or a new field in the middle: nobody can read them).
     """
 
     feed: Feed | None = None
@@ -58,6 +63,9 @@ class Options:
     retry_after: str | None = None
     reset: bool = False
     count: int = 3
+    slots: int = 25
+    exhausted: bool = False
+    kind: UpgradeKind = "tail"
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +217,38 @@ def _fork(simulator: Simulator, options: Options) -> str | None:
     return f"{told} pumpportal trades that will never land" if told else None
 
 
+def _upgrade(simulator: Simulator, options: Options) -> str | None:
+    upgrade = simulator.market.upgrade
+    if options.kind == "tail":
+        upgrade.tail_bytes += 8
+        return f"trade events are {upgrade.tail_bytes} bytes longer from now on"
+    upgrade.kind = options.kind
+    upgrade.left += options.count
+    what = "under another name" if options.kind == "renamed" else "changed in the middle"
+    return f"the next {options.count} trade events of curves are {what}"
+
+
+def _rpc_429(simulator: Simulator, options: Options) -> str | None:
+    trouble = simulator.rpc.endpoint.trouble
+    trouble.refuse = options.status or 429
+    trouble.exhausted = options.exhausted
+    trouble.retry_after = options.retry_after if options.status else simulator.rng.choice((None, "1"))
+    trouble.refuse_until = time.monotonic() + options.seconds
+    return f"RPC refuses with {trouble.refuse} for {options.seconds:g} s" + (": credits used up" if options.exhausted else "")
+
+
+def _rpc_lag(simulator: Simulator, options: Options) -> str | None:
+    lag = simulator.rpc.endpoint.node.lag
+    lag.slots = options.slots
+    lag.until = time.monotonic() + options.seconds
+    return f"most RPC nodes are {lag.slots} slots behind for {options.seconds:g} s"
+
+
+def _rpc_off(simulator: Simulator, options: Options) -> str | None:
+    simulator.rpc.endpoint.trouble.off_until = time.monotonic() + options.seconds
+    return f"RPC answers nothing for {options.seconds:g} s"
+
+
 def _lock_database(simulator: Simulator, options: Options) -> str | None:
     database = simulator.database
     if database is None or not database.exists():
@@ -273,8 +313,12 @@ FAULTS: Final[dict[str, Fault]] = {
         Fault("duplicate", "every message comes twice", _for_some_time("twice_until", "messages come twice")),
         Fault("reorder", "messages come out of order", _for_some_time("shuffled_until", "messages come out of order")),
         Fault("lossy", "some messages never come", _for_some_time("lost_until", "some messages never come")),
-        Fault("truncate_logs", "the log is cut before the trade's event", _truncate_logs),
+        Fault("truncate_logs", "the log is cut before a trade's event", _truncate_logs),
         Fault("fork", "PumpPortal tells trades that never land", _fork),
+        Fault("upgrade", "the programs' events grow, get another name, or change in the middle", _upgrade),
+        Fault("rpc_429", "RPC refuses: too many requests, or no credits", _rpc_429),
+        Fault("rpc_lag", "RPC nodes are behind: old slots, no new transactions, lists with rows left out", _rpc_lag),
+        Fault("rpc_off", "RPC closes every connection without an answer", _rpc_off),
         Fault("lock_database", "somebody else holds the database's write lock", _lock_database),
         Fault("disk_full", "SQLite has no room left", _disk_full),
         Fault("kill", "the worker process is killed", _kill),

@@ -62,6 +62,14 @@ class Call:
     failed: str | None = None
     returned: str | None = None
 
+    def events(self) -> Iterator[Emitted]:
+        """Events of our two programs in it, in the order of the log."""
+        for step in self.body:
+            if isinstance(step, Call):
+                yield from step.events()
+            elif isinstance(step, Emitted):
+                yield step
+
 
 Step: TypeAlias = "Call | Emitted | Data | Text"
 

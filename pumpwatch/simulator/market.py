@@ -76,6 +76,7 @@ class Market:
         self.clock = Clock(start_slot, start_time)
         self.accounts = Accounts()
         self._deals = Deals(self._rng, self.ledger, self.clock)
+        self.upgrade = self._deals.upgrade
         self._start_slot = start_slot
         self._start_time = start_time
         self._number = 0

@@ -56,6 +56,7 @@ class Simulator:
             its slot has ended.
         finality_seconds: How much later it is finalized.
         database: The worker's file, for the faults that concern it.
+        rpc: False: RPC closes every connection without an answer.
 
     Attributes:
         phantoms: Trades that PumpPortal told and that are not on chain.
@@ -74,6 +75,7 @@ class Simulator:
         finality_seconds: float = 13.0,
         plan: Plan | None = None,
         database: Path | None = None,
+        rpc: bool = True,
     ) -> None:
         limits = None if provider is None else PROVIDERS[provider]
         self.rng = random.Random(seed + 1)
@@ -93,6 +95,7 @@ class Simulator:
         self.pumpportal = PumpPortalServer(self._world)
         self.solana = SolanaServer(self._world)
         self.rpc = RpcServer(self._world)
+        self.rpc.endpoint.trouble.off = not rpc
         self.database = database
         self.kill_worker: Callable[[], None] | None = None
         self.phantoms: list[TradeRow] = []

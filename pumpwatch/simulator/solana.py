@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from pumpwatch.simulator import chain
-from pumpwatch.simulator.logs import dumps, truncated
+from pumpwatch.simulator.logs import dumps
 from pumpwatch.simulator.recorded import addresses_in
 from pumpwatch.simulator.serving import Client, FeedServer, World
 from pumpwatch.simulator.transaction import Transaction
@@ -259,9 +259,7 @@ class SolanaServer(FeedServer):
         cut = self.truncate_next > 0 and bool(transaction.rows) and self._concerns_anybody(transaction)
         if cut:
             self.truncate_next -= 1
-            # Our logs are short: the limit is lowered to just before the first event instead of padding up to 10,000 bytes.
-            first = next(place for place, line in enumerate(lines) if line.startswith("Program data: "))
-            lines = truncated(lines, sum(map(len, lines[:first])) + 40)
+            lines = transaction.cut_log(self.world.rng)
         for client, held in self._subscriptions.items():
             matched = held.logs.keys() & (transaction.mentions | {_ALL})
             for address in matched:

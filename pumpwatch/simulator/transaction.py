@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
@@ -41,7 +42,7 @@ class Notice(NamedTuple):
 @dataclass(slots=True, eq=False)
 class Transaction:
     """
-    A transaction as it lies on the chain; nothing of it changes once it is made.
+    A transaction as it lies on the chain; nothing of it changes once it is made and told.
 
     Attributes:
         number: Counts the run's transactions from 0.
@@ -64,17 +65,33 @@ class Transaction:
     err: dict[str, object] | None = None
     version: Literal["legacy"] | int = "legacy"
     _lines: list[str] = field(default_factory=list)
+    _log_limit: int | None = None
 
     @property
     def lines(self) -> list[str]:
-        """Log lines, uncut."""
+        """Log lines as every node shows them."""
         if not self._lines:
-            self._lines.extend(logs.log_lines(self.calls))
+            self._lines.extend(self.rendered())
         return self._lines
 
     def rendered(self) -> list[str]:
         """The same, and nothing of it is kept."""
-        return self._lines or logs.log_lines(self.calls)
+        if self._lines:
+            return self._lines
+        lines = logs.log_lines(self.calls)
+        return lines if self._log_limit is None else logs.truncated(lines, self._log_limit)
+
+    def cut_log(self, rng: random.Random) -> list[str]:
+        """
+        Let the log be too long from one of its events on, for every node and for good; returns what is left.
+
+        Our logs are short: the limit is lowered to just before the event, instead of padding up to 10,000 bytes.
+        """
+        self._lines.clear()
+        lines = self.rendered()
+        events = [place for place, line in enumerate(lines) if line.startswith("Program data: ")]
+        self._log_limit = sum(map(len, lines[: rng.choice(events)])) + 40
+        return self.lines
 
     def forget_lines(self) -> None:
         """Drop the rendered log, which can be made again: a long history keeps only the calls."""

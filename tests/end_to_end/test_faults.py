@@ -33,7 +33,18 @@ CONNECTION_FAULTS: list[tuple[str, dict[str, Any]]] = [
 MESSAGE_FAULTS = ("poison", "duplicate", "reorder", "lossy")
 
 #: What happens beside the connections.
-OTHER_FAULTS = ("truncate_logs", "fork", "partial_mute", "lock_database", "disk_full", "kill")
+OTHER_FAULTS = (
+    "truncate_logs",
+    "fork",
+    "partial_mute",
+    "upgrade",
+    "rpc_429",
+    "rpc_lag",
+    "rpc_off",
+    "lock_database",
+    "disk_full",
+    "kill",
+)
 
 IMPATIENT = {
     "PUMPWATCH_CONNECTION_CONNECT_TIMEOUT_SECONDS": "1",
