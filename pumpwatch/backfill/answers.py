@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -92,6 +92,8 @@ _READ_MANY = msgspec.json.Decoder(list[_Answer])
 #: What the decoder raises for what is no JSON, not UTF-8, or nested without end.
 _UNREADABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)
 
+_Shape = TypeVar("_Shape")
+
 
 class Reply(NamedTuple):
     """A whole HTTP answer; *after_seconds* its ``Retry-After``."""
@@ -99,6 +101,20 @@ class Reply(NamedTuple):
     status: int
     body: bytes
     after_seconds: float | None = None
+
+
+def decoded(raw: msgspec.Raw, shape: type[_Shape]) -> _Shape:
+    """
+    The result *raw* as a *shape*, which msgspec knows how to read.
+
+    Raises:
+        RpcFailed: If it is something else.
+
+    """
+    try:
+        return msgspec.json.decode(raw, type=shape)
+    except _UNREADABLE:
+        raise RpcFailed("the answer has not the shape that was expected") from None
 
 
 def read_one(reply: Reply, method: str) -> msgspec.Raw | RpcFailed:
@@ -110,15 +126,11 @@ def read_one(reply: Reply, method: str) -> msgspec.Raw | RpcFailed:
     return _result(answer, reply, method)
 
 
-def read_batch(reply: Reply, methods: Sequence[str]) -> list[msgspec.Raw | RpcFailed]:
+def read_batch(reply: Reply, methods: Sequence[str]) -> list[msgspec.Raw | RpcFailed] | BatchRefused:
     """
     The answers to a batch whose ids were the positions in *methods*, in that order.
 
     They may come in any order, and lack some: those are worth another try.
-
-    Raises:
-        BatchRefused: The server takes no such batch.
-
     """
     try:
         answers = _READ_MANY.decode(reply.body)
@@ -127,7 +139,7 @@ def read_batch(reply: Reply, methods: Sequence[str]) -> list[msgspec.Raw | RpcFa
         if not isinstance(failure, RpcFailed):
             failure = RpcAgain("one answer to a batch of calls", status=reply.status)
         if reply.status == _PAYLOAD_TOO_LARGE or failure.code == INVALID_REQUEST:
-            raise BatchRefused(str(failure), status=failure.status, code=failure.code) from None
+            return BatchRefused(str(failure), status=failure.status, code=failure.code)
         return [failure] * len(methods)
     found: list[msgspec.Raw | RpcFailed | None] = [None] * len(methods)
     for answer in answers:

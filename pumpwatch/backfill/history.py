@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 import msgspec
 from loguru import logger
 
+from pumpwatch.backfill.answers import decoded
 from pumpwatch.backfill.rpc import Rpc, RpcFailed, RpcRefused
 
 #: The most rows that a node gives at once. Source: facts/solana_rpc.md section 5.
@@ -25,8 +26,6 @@ _METHOD_NOT_FOUND: Final = -32601
 _INVALID_REQUEST: Final = -32600
 _INVALID_PARAMS: Final = -32602
 _REFUSALS: Final = frozenset({_METHOD_NOT_FOUND, _INVALID_REQUEST, _INVALID_PARAMS})
-
-_Shape = TypeVar("_Shape")
 
 
 class SignatureRow(NamedTuple):
@@ -93,7 +92,7 @@ class History:
 
     def current_slot(self, commitment: str = "confirmed") -> int:
         """The slot at which the node is, at that commitment."""
-        return _decoded(self._rpc.raw("getSlot", [{"commitment": commitment}]), int)
+        return decoded(self._rpc.raw("getSlot", [{"commitment": commitment}]), int)
 
     def signatures(
         self,
@@ -200,7 +199,7 @@ class History:
             options["before"] = before
         if min_context_slot is not None:
             options["minContextSlot"] = min_context_slot
-        rows = _decoded(self._rpc.raw("getSignaturesForAddress", [address, options]), list[_Row])
+        rows = decoded(self._rpc.raw("getSignaturesForAddress", [address, options]), list[_Row])
         return [SignatureRow(row.signature, row.slot, row.err is not None, row.blockTime) for row in rows]
 
     def _pages_of_whole(self, address: str, from_slot: int, to_slot: int, commitment: str) -> Iterator[tuple[str, msgspec.Raw]]:
@@ -217,9 +216,9 @@ class History:
             }
             if token is not None:
                 options["paginationToken"] = token
-            page = _decoded(self._rpc.raw(_WHOLE, [address, options]), _Page)
+            page = decoded(self._rpc.raw(_WHOLE, [address, options]), _Page)
             for item in page.data:
-                signatures = _decoded(item, _Item).transaction.signatures
+                signatures = decoded(item, _Item).transaction.signatures
                 if not signatures:
                     raise RpcFailed(f"{_WHOLE}: a transaction without a signature")
                 yield signatures[0], item
@@ -229,13 +228,6 @@ class History:
                 break
             token = page.paginationToken
         raise RpcFailed(f"{_WHOLE}: the pages do not end")
-
-
-def _decoded(raw: msgspec.Raw, shape: type[_Shape]) -> _Shape:
-    try:
-        return msgspec.json.decode(raw, type=shape)
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        raise RpcFailed("the answer has not the shape that was expected") from None
 
 
 def _is_refusal(error: RpcFailed) -> bool:

@@ -23,6 +23,7 @@ from pumpwatch.backfill.answers import (
     RpcFailed,
     RpcRefused,
     RpcStopped,
+    decoded,
     read_batch,
     read_one,
 )
@@ -73,6 +74,7 @@ class Rpc:
         called: Told of each sending: method and number of calls (a call that is tried again is told again).
         allowed: Asked before each request; False ends the call by :class:`RpcExhausted` (see ``Budget.repairs_allowed``).
         tries: How often a call is sent at most.
+        first_wait_seconds: Before the second try; doubled before each further one.
 
     Attributes:
         headers: Of the last answer, names in lower case.
@@ -90,6 +92,7 @@ class Rpc:
         called: Callable[[str, int], None] | None = None,
         allowed: Callable[[], bool] | None = None,
         tries: int = _TRIES,
+        first_wait_seconds: float = _FIRST_WAIT_SECONDS,
     ) -> None:
         self.provider = provider
         self.headers: dict[str, str] = {}
@@ -104,6 +107,7 @@ class Rpc:
         self._called = called
         self._allowed = allowed
         self._tries = tries
+        self._first_wait_seconds = first_wait_seconds
         self._secrets = secret_parts(endpoint.url)
         self._takes_batches = True
         self._exhausted_until = 0.0
@@ -126,7 +130,7 @@ class Rpc:
             RpcFailed: Not reached, too slow, no JSON, or an error in the answer, after the last try.
 
         """
-        return msgspec.json.decode(self.raw(method, params))
+        return decoded(self.raw(method, params), Any)
 
     def raw(self, method: str, params: Sequence[object] = ()) -> msgspec.Raw:
         """The same, with the result as the JSON that came, to be decoded once by who knows its shape."""
@@ -190,7 +194,7 @@ class Rpc:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(RpcAgain),
             stop=tenacity.stop_after_attempt(self._tries) | tenacity.stop_when_event_set(self._stopping),
-            wait=_wait_seconds,
+            wait=self._wait_seconds,
             sleep=tenacity.sleep_using_event(self._stopping),
         )
         try:
@@ -215,15 +219,12 @@ class Rpc:
             raise
         except RpcFailed as failure:
             return [failure] * len(calls)
-        try:
-            outcomes = read_batch(reply, methods) if len(calls) > 1 else [read_one(reply, methods[0])]
-        except BatchRefused as refusal:
-            logger.info(
-                "{} takes no batch of {} calls ({}): from now on they go one by one",
-                self._endpoint.shown,
-                len(calls),
-                self._hide(str(refusal)),
-            )
+        if len(calls) == 1:
+            return [self._noted(read_one(reply, methods[0]), methods[0])]
+        outcomes = read_batch(reply, methods)
+        if isinstance(outcomes, BatchRefused):
+            why = self._hide(str(outcomes))
+            logger.info("{} takes no batch of {} calls ({}): now they go one by one", self._endpoint.shown, len(calls), why)
             self._takes_batches = False
             return self._send(calls)
         return [self._noted(outcome, method) for outcome, method in zip(outcomes, methods, strict=True)]
@@ -268,11 +269,10 @@ class Rpc:
             text = text.replace(secret, "[hidden]")
         return visible(text, limit=_SHOWN_CHARACTERS)
 
-
-def _wait_seconds(state: tenacity.RetryCallState) -> float:
-    """What the server asked for, else 1, 2, 4 ... s; and some, so that many cut off together do not come back together."""
-    error = state.outcome.exception() if state.outcome is not None else None
-    asked = error.after_seconds if isinstance(error, RpcAgain) else None
-    seconds = _FIRST_WAIT_SECONDS * 2.0 ** (state.attempt_number - 1) if asked is None else asked
-    seconds = min(seconds, _LONGEST_WAIT_SECONDS)
-    return seconds + random.uniform(0.0, min(seconds, _FIRST_WAIT_SECONDS) / 2)
+    def _wait_seconds(self, state: tenacity.RetryCallState) -> float:
+        """What the server asked for, else 1, 2, 4 ... s; and some, so that many cut off together do not come back together."""
+        error = state.outcome.exception() if state.outcome is not None else None
+        asked = error.after_seconds if isinstance(error, RpcAgain) else None
+        seconds = self._first_wait_seconds * 2.0 ** (state.attempt_number - 1) if asked is None else asked
+        seconds = min(seconds, _LONGEST_WAIT_SECONDS)
+        return seconds + random.uniform(0.0, min(seconds, self._first_wait_seconds) / 2)

@@ -113,7 +113,7 @@ def _socket_finding(name: str, endpoint: Endpoint, outcome: Ending | None, *, st
 
 def rpc_findings(endpoint: Endpoint, *, timeout_seconds: float) -> Iterator[Finding]:
     """Is the RPC endpoint healthy, is it mainnet, and does its clock agree with ours?"""
-    with Rpc(endpoint, timeout_seconds=timeout_seconds) as rpc:
+    with Rpc(endpoint, timeout_seconds=timeout_seconds, tries=1) as rpc:
         try:
             rpc.call("getHealth")
             genesis = rpc.call("getGenesisHash")
