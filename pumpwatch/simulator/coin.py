@@ -52,6 +52,7 @@ class Coin:
         base, vault, virtual: Of the pool: token vault, quote vault, virtual quote reserve (signed).
         holders: Balances by wallet, for sells.
         runner: The market pushes it until it graduates.
+        pool_kept: Fees in the pool's quote vault that a sweep will take out.
         vaults: The pool's token accounts, base and quote, once it is open.
     """
 
@@ -75,6 +76,7 @@ class Coin:
     virtual: int = 0
     trades: int = 0
     fees_kept: int = 0
+    pool_kept: int = 0
     holders: dict[str, int] = field(default_factory=dict)
     curve: str = ""
     pool: str = ""
@@ -190,11 +192,33 @@ class Coin:
         self._take(wallet, tokens)
         return filled
 
+    def deposit(self, share: int) -> tuple[int, int]:
+        """Add one part in *share* of both vaults; returns tokens and quote. The virtual reserve stays (unverified on chain)."""
+        added = self.base // share, self.vault // share
+        self.base += added[0]
+        self.vault += added[1]
+        return added
+
+    def withdraw(self, share: int) -> tuple[int, int]:
+        """Take one part in *share* of both vaults."""
+        taken = self.base // share, self.vault // share
+        self.base -= taken[0]
+        self.vault -= taken[1]
+        return taken
+
+    def sweep(self) -> int:
+        """Take the kept fees out of the quote vault; the pool's price does not change."""
+        swept, self.pool_kept = self.pool_kept, 0
+        self.vault -= swept
+        self.virtual += swept
+        return swept
+
     def _settle(self, filled: Filled, effective_change: int) -> None:
         """Move vault and virtual reserve; with kept fees the vault holds them and the virtual reserve gives them back."""
         kept = filled.protocol_fee - filled.buyback + filled.creator_fee if self.keeps_fees else 0
         self.vault += effective_change + kept
         self.virtual -= kept
+        self.pool_kept += kept
         if self.keeps_fees:
             self.fees_kept += filled.creator_fee
 

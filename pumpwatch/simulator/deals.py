@@ -16,7 +16,7 @@ from pumpwatch.simulator import chain, payloads
 from pumpwatch.simulator.coin import Coin, Filled
 from pumpwatch.simulator.logs import Call, Data, Emitted, Step, Text
 from pumpwatch.simulator.names import pick_name
-from pumpwatch.simulator.transaction import Draft, Notice, foreign_event, trade_steps
+from pumpwatch.simulator.transaction import Change, Draft, Notice, foreign_event, trade_steps
 from pumpwatch.simulator.truth import Ledger, TradeRow
 from pumpwatch.simulator.wire import encode
 
@@ -308,6 +308,42 @@ class Deals:
             draft.call(chain.PUMP, "Extra", (draft.event(chain.PUMP, _UNKNOWN_EVENT),), (coin.creator,), units=8_000)
         if coin.stage != "complete":
             self._buy(draft, coin, draft.payer, 0.01)
+        return draft
+
+    def mayhem_params(self, coin: Coin) -> Draft:
+        """Give a mayhem coin other virtual reserves; nothing is traded."""
+        draft = self._draft(self.wallet())
+        before = coin.virtual_token, coin.virtual_quote
+        coin.virtual_token = coin.real_token + self._rng.randrange(200, 400) * 10**12
+        coin.virtual_quote = coin.real_quote + self._rng.randrange(2_000_000_000, 38_000_000_000)
+        event = draft.event(chain.PUMP, payloads.mayhem_params(coin, before, block_time=self._clock.block_time))
+        body = (Text("Program log: Instruction: UpdateMayhemVirtualParams"), event)
+        updated = Call(chain.PUMP, body, self._accounts(coin, draft.payer), units=21_000)
+        draft.raw(Call(chain.MAYHEM, (updated,), units=48_000))
+        draft.touched.append(coin)
+        draft.changes.append(Change("mayhem params", coin.mint))
+        return draft
+
+    def liquidity(self, coin: Coin) -> Draft:
+        """Add something to a pool, or take it out again."""
+        draft = self._draft(self.wallet())
+        is_deposit = self._rng.random() < 0.5
+        moved = coin.deposit(50) if is_deposit else coin.withdraw(50)
+        kind = "deposit" if is_deposit else "withdraw"
+        payload = payloads.liquidity(coin, draft.payer, moved, is_deposit=is_deposit, block_time=self._clock.block_time)
+        event = draft.event(chain.PUMPSWAP, payload)
+        draft.call(chain.PUMPSWAP, kind.capitalize(), (event,), self._pool_accounts(coin, draft.payer), units=70_000)
+        draft.touched.append(coin)
+        draft.changes.append(Change(kind, coin.mint))
+        return draft
+
+    def sweep(self, coin: Coin) -> Draft:
+        """Collect the fees that a pool kept."""
+        draft = self._draft(self.wallet())
+        payload = payloads.pool_swept(coin, draft.payer, coin.sweep(), block_time=self._clock.block_time)
+        event = draft.event(chain.PUMPSWAP, payload)
+        draft.call(chain.PUMPSWAP, "SweepPoolFee", (event,), self._pool_accounts(coin, draft.payer), units=40_000)
+        draft.touched.append(coin)
         return draft
 
     def failure(self, coin: Coin) -> Draft:

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 from solders.signature import Signature
 
-from pumpwatch.simulator.chain import PUMP, PUMP_AUTHORITY, PUMPSWAP_AUTHORITY, key
+from pumpwatch.simulator.chain import LOOKUP_TABLE, PUMP, PUMP_AUTHORITY, PUMPSWAP_AUTHORITY, key
 
 #: Before the event's bytes in an instruction that a program sends to itself.
 SELF_CPI: Final = bytes.fromhex("e445a52e51cb9a1d")
@@ -208,15 +208,29 @@ def base58(raw: bytes) -> str:
     return "1" * zeros + "".join(reversed(digits)).lstrip("1")
 
 
-def wire_transaction(signature: str, keys: list[str], calls: tuple[Call, ...], index: dict[str, int]) -> bytes:
-    """The signed legacy transaction as bytes, one signer, which is the first of *keys*."""
-    parts = [b"\x01", bytes(Signature.from_string(signature)), bytes((1, 0, 1)), _short(len(keys))]
+def wire_transaction(
+    signature: str, keys: list[str], calls: tuple[Call, ...], index: dict[str, int], *, tables: tuple[int, int] | None = None
+) -> bytes:
+    """
+    The signed transaction as bytes, one signer, which is the first of *keys*.
+
+    Args:
+        index: Place of each account, *keys* first, then what is loaded from a table.
+        tables: For version 0: how many accounts are loaded, writable and read-only; None makes a legacy transaction.
+
+    """
+    version = b"" if tables is None else b"\x80"
+    parts = [b"\x01", bytes(Signature.from_string(signature)), version, bytes((1, 0, 1)), _short(len(keys))]
     parts.extend(key(account) for account in keys)
     parts.append(bytes(32))
     parts.append(_short(len(calls)))
     for call in calls:
         accounts = bytes(index[account] for account in call.accounts)
         parts.append(bytes((index[call.program],)) + _short(len(accounts)) + accounts + _short(len(call.data)) + call.data)
+    if tables is not None:
+        writable, readonly = tables
+        places = (bytes(range(writable)), bytes(range(writable, writable + readonly)))
+        parts += [b"\x01", key(LOOKUP_TABLE), *(_short(len(several)) + several for several in places)]
     return b"".join(parts)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +13,7 @@ from pumpwatch.simulator.coin import Coin
 from pumpwatch.simulator.deals import Clock, Deals, Kind
 from pumpwatch.simulator.history import Accounts, History
 from pumpwatch.simulator.logs import programs_of
-from pumpwatch.simulator.transaction import Draft, Transaction
+from pumpwatch.simulator.transaction import Change, Draft, Transaction
 from pumpwatch.simulator.truth import Ledger
 
 SLOT_SECONDS: Final = 0.4
@@ -21,6 +22,9 @@ SLOT_SECONDS: Final = 0.4
 _ERR: Final[dict[str, object]] = {"InstructionError": [2, {"Custom": 6002}]}
 
 _COINS_KEPT: Final = 20_000
+
+#: So many transactions take accounts from look-up tables.
+_VERSION_0_ONE_IN: Final = 3
 
 #: The opening coins were made so long before the start, and so far apart: all of that is finalized.
 _OPENING_SECONDS: Final = 60.0
@@ -49,6 +53,9 @@ class Plan:
     several: float = 0.12
     hop: float = 0.02
     housekeeping: float = 0.02
+    mayhem_params: float = 0.004
+    liquidity: float = 0.002
+    sweep: float = 0.002
     runner: float = 0.08
     hostile: float = 0.25
     mayhem: float = 0.12
@@ -65,6 +72,7 @@ class Market:
     Attributes:
         opening: Coins that exist from the start, by kind: ``plain``, ``runner`` (close to completion), ``mayhem``, ``usdc``,
             ``graduated``.
+        changes: Reserves that moved without a trade, each with the number of the next trade.
     """
 
     def __init__(
@@ -75,6 +83,7 @@ class Market:
         self.ledger = Ledger()
         self.clock = Clock(start_slot, start_time)
         self.accounts = Accounts()
+        self.changes: list[tuple[int, Change]] = []
         self._deals = Deals(self._rng, self.ledger, self.clock)
         self.upgrade = self._deals.upgrade
         self._start_slot = start_slot
@@ -133,6 +142,7 @@ class Market:
             rows=tuple(draft.rows),
             notices=tuple(draft.notices),
             err=_ERR if failed else None,
+            version=0 if self._number % _VERSION_0_ONE_IN == 0 else "legacy",
         )
         self._number += 1
         self._place += 1
@@ -143,6 +153,7 @@ class Market:
                 self._introduce(notice.coin)
         for coin in draft.touched:
             self.accounts.keep(coin, made.slot)
+        self.changes += [(len(self.ledger), change) for change in draft.changes]
         self.history.append(made)
         for notice in made.notices:
             coin = notice.coin
@@ -207,6 +218,9 @@ class Market:
             (plan.hop, self._hop),
             (plan.housekeeping, deals.housekeeping),
             (plan.agent, self._agent),
+            (plan.mayhem_params, self._mayhem_params),
+            (plan.liquidity, self._liquidity),
+            (plan.sweep, self._sweep),
         ):
             if drawn < chance:
                 return happening(coin) or deals.trade(coin)
@@ -221,10 +235,26 @@ class Market:
         other = self._rng.choice(self._active)
         return None if other is coin else self._deals.hop(coin, other)
 
-    def _agent(self, coin: Coin) -> Draft | None:
-        del coin
-        mayhem = [other for other in self._active if other.is_mayhem and other.stage == "curve"]
-        return self._deals.agent(self._rng.choice(mayhem)) if mayhem else None
+    def _one_of(self, wanted: Callable[[Coin], bool]) -> Coin | None:
+        coins = [coin for coin in self._active if wanted(coin)]
+        return self._rng.choice(coins) if coins else None
+
+    def _agent(self, coin: Coin | None) -> Draft | None:
+        coin = self._one_of(lambda other: other.is_mayhem and other.stage == "curve")
+        return None if coin is None else self._deals.agent(coin)
+
+    def _mayhem_params(self, coin: Coin | None) -> Draft | None:
+        coin = self._one_of(lambda other: other.is_mayhem and other.stage == "curve")
+        return None if coin is None else self._deals.mayhem_params(coin)
+
+    def _liquidity(self, coin: Coin | None) -> Draft | None:
+        kept = {id(opened) for opened in self.opening.values()}
+        coin = self._one_of(lambda other: other.stage == "pool" and id(other) not in kept)
+        return None if coin is None else self._deals.liquidity(coin)
+
+    def _sweep(self, coin: Coin | None) -> Draft | None:
+        coin = self._one_of(lambda other: other.stage == "pool" and other.pool_kept > 0)
+        return None if coin is None else self._deals.sweep(coin)
 
     def _open(self) -> None:
         """Coins that are there before anybody looks; their transactions are on chain and in the history."""

@@ -213,3 +213,48 @@ def pool_trade(coin: Coin, wallet: str, filled: Filled, *, block_time: int) -> b
         "ix_name": "buy_exact_quote_in" if filled.exact_quote else "buy",
     }
     return encode("BuyEvent", values)
+
+
+def mayhem_params(coin: Coin, before: tuple[int, int], *, block_time: int) -> bytes:
+    """``UpdateMayhemVirtualParamsEvent``: *before* are the virtual reserves (token, quote) that *coin* had until now."""
+    values: dict[str, FieldValue] = {
+        "timestamp": block_time,
+        "mint": key(coin.mint),
+        "virtual_token_reserves": before[0],
+        "virtual_sol_reserves": before[1],
+        "new_virtual_token_reserves": coin.virtual_token,
+        "new_virtual_sol_reserves": coin.virtual_quote,
+        "real_token_reserves": coin.real_token,
+        "real_sol_reserves": coin.real_quote,
+    }
+    return encode("UpdateMayhemVirtualParamsEvent", values)
+
+
+def liquidity(coin: Coin, wallet: str, moved: tuple[int, int], *, is_deposit: bool, block_time: int) -> bytes:
+    """``DepositEvent`` or ``WithdrawEvent`` of *moved* tokens and quote; the pool's reserves in it are those BEFORE."""
+    sign = 1 if is_deposit else -1
+    values: dict[str, FieldValue] = {
+        "timestamp": block_time,
+        "pool_base_token_reserves": coin.base - sign * moved[0],
+        "pool_quote_token_reserves": coin.vault - sign * moved[1],
+        "base_amount_in" if is_deposit else "base_amount_out": moved[0],
+        "quote_amount_in" if is_deposit else "quote_amount_out": moved[1],
+        "lp_mint_supply": 4_193_388_350_000,
+        "pool": key(coin.pool),
+        "user": key(wallet),
+    }
+    return encode("DepositEvent" if is_deposit else "WithdrawEvent", values)
+
+
+def pool_swept(coin: Coin, payer: str, amount: int, *, block_time: int) -> bytes:
+    """``SweepPoolFeeEvent``: kept fees went from the pool's vault to their recipient."""
+    values: dict[str, FieldValue] = {
+        "timestamp": block_time,
+        "pool": key(coin.pool),
+        "base_mint": key(coin.mint),
+        "quote_mint": key(coin.quote_mint),
+        "recipient": _FEE_RECIPIENT,
+        "payer": key(payer),
+        "amount": amount,
+    }
+    return encode("SweepPoolFeeEvent", values)

@@ -343,7 +343,7 @@ def _transaction_notification(made: int, transaction: Transaction, wanted: _Tran
         result["transaction"] = {
             "transaction": encoded,
             "meta": transaction.meta(lines, wanted.encoding),
-            "version": "legacy",
+            "version": transaction.version,
         }
     result |= {"signature": transaction.signature, "slot": transaction.slot, "transactionIndex": transaction.place}
     params = {"subscription": made, "result": result}

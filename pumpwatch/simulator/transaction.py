@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
 from pumpwatch.simulator import logs
-from pumpwatch.simulator.chain import COMPUTE_BUDGET, PUMP_FEES, PUMPSWAP, SPL_2022, SYSTEM
+from pumpwatch.simulator.chain import COMPUTE_BUDGET, LOOKUP_TABLE, PUMP_FEES, PUMPSWAP, SPL_2022, SYSTEM
 from pumpwatch.simulator.coin import Coin
 from pumpwatch.simulator.logs import Call, Data, Emitted, Step, Text
 from pumpwatch.simulator.truth import TradeRow
@@ -39,6 +39,20 @@ class Notice(NamedTuple):
     balance: int = 0
 
 
+class Change(NamedTuple):
+    """Reserves of a coin that moved without a trade: ``mayhem params``, ``deposit``, ``withdraw``."""
+
+    kind: str
+    mint: str
+
+
+class Loaded(NamedTuple):
+    """Account keys from look-up tables."""
+
+    writable: tuple[str, ...]
+    readonly: tuple[str, ...]
+
+
 @dataclass(slots=True, eq=False)
 class Transaction:
     """
@@ -63,7 +77,7 @@ class Transaction:
     rows: tuple[TradeRow, ...]
     notices: tuple[Notice, ...]
     err: dict[str, object] | None = None
-    version: Literal["legacy"] | int = "legacy"
+    version: Literal["legacy", 0] = "legacy"
     _lines: list[str] = field(default_factory=list)
     _log_limit: int | None = None
 
@@ -113,35 +127,56 @@ class Transaction:
             "preTokenBalances": [],
             "postTokenBalances": [],
             "rewards": [],
-            "loadedAddresses": {"writable": [], "readonly": []},
+            "loadedAddresses": {"writable": list(self.loaded().writable), "readonly": list(self.loaded().readonly)},
             "computeUnitsConsumed": 90_000,
         }
 
     def keys(self) -> list[str]:
-        """Account keys in the order of the message, the payer first."""
-        return [self.payer, *sorted(self.mentions - {self.payer})]
+        """Account keys in the order that all indexes go by: those of the message, the payer first, then the loaded ones."""
+        loaded = self.loaded()
+        return [*self.static_keys(), *loaded.writable, *loaded.readonly]
+
+    def static_keys(self) -> list[str]:
+        """Account keys in the message itself; a program that is called from it must be among them."""
+        if self.version == "legacy":
+            return [self.payer, *sorted(self.mentions - {self.payer})]
+        return [self.payer, *sorted({call.program for call in self.calls})]
+
+    def loaded(self) -> Loaded:
+        """Account keys that a version 0 transaction takes from a look-up table."""
+        if self.version == "legacy":
+            return Loaded((), ())
+        rest = sorted(self.mentions.difference(self.static_keys()))
+        return Loaded(tuple(rest[::2]), tuple(rest[1::2]))
 
     def encoded(self, encoding: str) -> object:
         """``transaction`` in the encoding *encoding* (``base64``, ``base58``, ``json``, ``jsonParsed``)."""
         keys = self.keys()
         index = {account: place for place, account in enumerate(keys)}
+        static, loaded = self.static_keys(), self.loaded()
         if encoding in {"base64", "base58"}:
-            wire = logs.wire_transaction(self.signature, keys, self.calls, index)
+            tables = None if self.version == "legacy" else (len(loaded.writable), len(loaded.readonly))
+            wire = logs.wire_transaction(self.signature, static, self.calls, index, tables=tables)
             return [b64encode(wire).decode() if encoding == "base64" else logs.base58(wire), encoding]
-        instructions: list[dict[str, object]]
-        account_keys: list[object]
+        message: dict[str, object] = {"recentBlockhash": SYSTEM}
         if encoding == "jsonParsed":
-            account_keys = [
-                {"pubkey": account, "writable": place < 2, "signer": place == 0, "source": "transaction"}
+            message["accountKeys"] = [
+                {
+                    "pubkey": account,
+                    "writable": place < 2 or account in loaded.writable,
+                    "signer": place == 0,
+                    "source": "transaction" if place < len(static) else "lookupTable",
+                }
                 for place, account in enumerate(keys)
             ]
-            instructions = [
+            message["instructions"] = [
                 {"programId": call.program, "accounts": list(call.accounts), "data": logs.base58(call.data), "stackHeight": None}
                 for call in self.calls
             ]
         else:
-            account_keys = list(keys)
-            instructions = [
+            message["header"] = {"numRequiredSignatures": 1, "numReadonlySignedAccounts": 0, "numReadonlyUnsignedAccounts": 1}
+            message["accountKeys"] = static
+            message["instructions"] = [
                 {
                     "programIdIndex": index[call.program],
                     "accounts": [index[account] for account in call.accounts],
@@ -150,9 +185,10 @@ class Transaction:
                 }
                 for call in self.calls
             ]
-        message: dict[str, object] = {"accountKeys": account_keys, "recentBlockhash": SYSTEM, "instructions": instructions}
-        if encoding == "json":
-            message["header"] = {"numRequiredSignatures": 1, "numReadonlySignedAccounts": 0, "numReadonlyUnsignedAccounts": 1}
+        if self.version != "legacy":
+            writable, readonly = len(loaded.writable), len(loaded.readonly)
+            indexes = {"writableIndexes": [*range(writable)], "readonlyIndexes": [*range(writable, writable + readonly)]}
+            message["addressTableLookups"] = [{"accountKey": LOOKUP_TABLE, **indexes}]
         return {"signatures": [self.signature], "message": message}
 
 
@@ -172,6 +208,7 @@ class Draft:
         self.rows: list[TradeRow] = []
         self.notices: list[Notice] = []
         self.touched: list[Coin] = []
+        self.changes: list[Change] = []
         self.failed: str | None = None
         self._events = 0
         self._calls: list[Call] = [_BUDGET, _BUDGET]

@@ -188,6 +188,12 @@ LAYOUTS: Final[dict[str, Layout]] = {
             PUMP,
             "timestamp:i64 mint:pk bonding_curve:pk quote_mint:pk recipient:pk amount:u64 bucket:u8",
         ),
+        Layout(
+            "UpdateMayhemVirtualParamsEvent",
+            PUMP,
+            "timestamp:i64 mint:pk virtual_token_reserves:u64 virtual_sol_reserves:u64 new_virtual_token_reserves:u64 "
+            "new_virtual_sol_reserves:u64 real_token_reserves:u64 real_sol_reserves:u64",
+        ),
         Layout("BuyEvent", PUMPSWAP, _BUY),
         Layout("SellEvent", PUMPSWAP, _SELL),
         Layout("CreatePoolEvent", PUMPSWAP, _CREATE_POOL),

@@ -79,6 +79,8 @@ def test_every_kind_of_event_happens(market: Market) -> None:
     assert any(item.err is not None for item in market.history)
     assert max(Counter(row.signature for row in rows).values()) >= 3
     assert any(coin.virtual > 0 for coin in market.coins.values())
+    assert {change.kind for _, change in market.changes} == {"mayhem params", "deposit", "withdraw"}
+    assert {item.version for item in market.history} == {"legacy", 0}
     assert any("\u202e" in coin.name + coin.symbol for coin in market.coins.values())
 
 
@@ -86,19 +88,42 @@ def test_reserves_chain_from_trade_to_trade(market: Market) -> None:
     chains: dict[tuple[str, str], list[TradeRow]] = defaultdict(list)
     for row in market.ledger:
         chains[row.mint, row.venue].append(row)
+    changed: dict[str, list[int]] = defaultdict(list)
+    for number, change in market.changes:
+        changed[change.mint].append(number)
 
     links = 0
-    for (_, venue), rows in chains.items():
+    for (mint, venue), rows in chains.items():
         for before, after in pairwise(rows):
+            moved = any(before.number < number <= after.number for number in changed[mint])
+            if moved and venue == "pool":
+                continue  # a deposit or withdrawal lies between
             sign = 1 if after.is_buy else -1
-            assert after.virtual_token_reserves == before.virtual_token_reserves - sign * after.token_amount
             assert after.real_token_reserves == before.real_token_reserves - sign * after.token_amount
+            if moved:
+                assert after.real_quote_reserves == before.real_quote_reserves + sign * after.quote_amount
+                continue
+            assert after.virtual_token_reserves == before.virtual_token_reserves - sign * after.token_amount
             if venue == "curve":
                 assert after.real_quote_reserves == before.real_quote_reserves + sign * after.quote_amount
                 if not after.by_agent:
                     assert after.virtual_quote_reserves == before.virtual_quote_reserves + sign * after.quote_amount
             links += 1
     assert links > 4_000
+
+
+def test_a_sweep_moves_the_vault_and_not_the_price() -> None:
+    market = Market(seed=5, plan=Plan(sweep=0.5, keeps_fees=1.0, runner=1.0))
+    swept = 0
+    for number in range(4_000):
+        market.next(number / 100)
+        coin = next((coin for coin in market.coins.values() if coin.pool_kept), None)
+        if coin is not None:
+            effective, vault, kept = coin.effective, coin.vault, coin.pool_kept
+            assert coin.sweep() == kept > 0
+            assert (coin.effective, coin.vault) == (effective, vault - kept)
+            swept += 1
+    assert swept
 
 
 def test_a_pool_chains_on_its_effective_reserve() -> None:

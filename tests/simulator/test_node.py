@@ -115,7 +115,8 @@ def test_accounts_hold_the_state_after_the_last_trade_of_their_slot(frozen: Simu
                 assert not last
             elif last and data[48] == 0:
                 row = last[-1]
-                assert [u64(data, place) for place in (8, 16, 24, 32)] == list(row[-4:])
+                first = 2 if coin.is_mayhem else 0  # whose virtual reserves change without a trade
+                assert [u64(data, place) for place in (8, 16, 24, 32)][first:] == list(row[-4:])[first:]
 
 
 def graduated(simulator: Simulator) -> Coin:
@@ -232,7 +233,7 @@ def test_a_paid_plan_lists_whole_transactions_by_slot() -> None:
             token = page["paginationToken"]
 
         assert found == [item.signature for item in expected if item.slot >= slots["gte"]]
-        assert len(found) > 8
+        assert len(found) > 5
     with Simulator(provider="helius-free") as simulator:
         got = answer(simulator, "getTransactionsForAddress", coin.curve, options, key="?api-key=k")
         assert got["error"]["code"] == -32601
@@ -260,7 +261,7 @@ def test_states_are_kept_for_a_lagging_node_and_no_longer(frozen: Simulator) -> 
     kept = frozen.market.accounts._reserves[coin.mint]
 
     assert len(kept) < 20
-    assert kept[1].slot >= frozen.market.clock.slot - 260
+    assert kept[1].slot >= kept[-1].slot - 200
 
 
 def test_old_transactions_are_forgotten_everywhere() -> None:
