@@ -50,6 +50,11 @@ def is_signature(text: str) -> bool:
     return True
 
 
+def to_signature(raw: bytes) -> str:
+    """Spell the 64 bytes of a signature in base58; empty for any other number of bytes."""
+    return str(Signature(raw)) if len(raw) == Signature.LENGTH else ""
+
+
 @lru_cache(maxsize=_REMEMBERED)
 def to_address(key: bytes) -> str:
     """Spell 32 *key* bytes in base58. The few that come again and again are one text, whose hash is computed once."""

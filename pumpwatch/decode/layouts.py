@@ -278,3 +278,12 @@ NOT_RECORDED: Final = {
     WithdrawEvent"""
     ),
 }
+
+#: Instructions of the two programs that trade or create, and so emit an event that is recorded;
+#: facts/onchain_events.md sections 2 and 6. New families come as ``_v2``, ``_v3``. (A migration may do nothing: somebody else was
+#: faster.)
+TRADING: Final = tuple(
+    f"{family}{version}"
+    for family in ("buy", "sell", "create", "create_pool", "buy_exact_sol_in", "buy_exact_quote_in", "multi_hop_swap")
+    for version in ("", "_v2", "_v3", "_v4", "_v5")
+)

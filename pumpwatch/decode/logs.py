@@ -10,8 +10,10 @@ Source: facts/onchain_events.md section 3; Agave's log collector and stable log 
 from __future__ import annotations
 
 import binascii
+from itertools import pairwise
 from typing import Final
 
+from pumpwatch.decode.layouts import TRADING
 from pumpwatch.decode.payloads import OUR_PROGRAMS, Payload
 from pumpwatch.errors import DecodeError
 
@@ -29,6 +31,10 @@ _REMEMBERED: Final = 4096
 _DEPTHS: Final = {f"[{depth}]": depth for depth in range(1, 65)}
 
 _NEUTRAL: Final = (-1, "")
+
+#: What Anchor writes first in a call that trades or creates.
+_CALLS_FOR_TRADE: Final = frozenset(f"Program log: Instruction: {name.title().replace('_', '')}" for name in TRADING)
+_OUR_INVOCATIONS: Final = tuple(f"Program {program} invoke [" for program in sorted(OUR_PROGRAMS))
 
 _steps: Final[dict[str, tuple[int, str]]] = {}
 
@@ -69,6 +75,11 @@ def payloads_of_log(lines: list[str]) -> list[Payload]:
     if stack:
         raise UnreliableLog(f"the log ends inside {len(stack)} invocations")
     return payloads
+
+
+def calls_for_trade(lines: list[str]) -> bool:
+    """Whether one of our programs was called to trade or create, as far as the log says."""
+    return any(line in _CALLS_FOR_TRADE and before.startswith(_OUR_INVOCATIONS) for before, line in pairwise(lines))
 
 
 def _learned_step(line: str) -> tuple[int, str]:

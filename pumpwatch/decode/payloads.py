@@ -37,8 +37,11 @@ class Payload(NamedTuple):
 
 
 _DECODERS: Final[dict[str, dict[bytes, Decoder]]] = {PUMP: pump.DECODERS, PUMP_AMM: pump_amm.DECODERS}
+
+#: What the kind of a count begins with whose event is known and becomes no record.
+NOT_RECORDED_KIND: Final = "not recorded: "
 _NOT_RECORDED: Final = {
-    program: {discriminator(name): (Counted(kind=f"not recorded: {name}"),) for name in names}
+    program: {discriminator(name): (Counted(kind=f"{NOT_RECORDED_KIND}{name}"),) for name in names}
     for program, names in NOT_RECORDED.items()
 }
 

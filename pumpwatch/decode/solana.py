@@ -11,12 +11,27 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from pumpwatch.decode import logs
 from pumpwatch.decode.addresses import is_signature
-from pumpwatch.decode.instructions import InstructionSet, LoadedAddresses, UnreadableInstructions, payloads_of_instructions
-from pumpwatch.decode.logs import UnreliableLog, payloads_of_log
+from pumpwatch.decode.instructions import TransactionBody, UnreadableInstructions
+from pumpwatch.decode.logs import UnreliableLog
 from pumpwatch.decode.payloads import Payload, decode_payloads
-from pumpwatch.decode.text import clean_text, mend_surrogates
-from pumpwatch.events import LARGEST_INTEGER, Event, GapOpened, PoolSeen, Rejected
+from pumpwatch.decode.text import clean_text
+from pumpwatch.decode.transactions import (
+    Fetched,
+    Meta,
+    calls_for_trade,
+    decode_transaction,
+    guarded,
+    in_range,
+    payloads_by_log,
+    payloads_by_log_or_instructions,
+    says_nothing,
+    signature_of,
+)
+from pumpwatch.events import Event, GapOpened, PoolSeen, Rejected
+
+__all__ = ["Answer", "Decoded", "Fetched", "Notified", "SlotSeen", "decode_message", "decode_transaction", "signature_of"]
 
 
 class SlotSeen(msgspec.Struct, frozen=True, gc=False):
@@ -49,6 +64,7 @@ class Notified(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         failed: It changed nothing on chain; *events* is empty.
         truncated: Its log could not be used and its inner instructions are not in the message: *events* is one :class:`GapOpened`
             whose ``from_us`` the feed sets.
+        silent: It called one of our programs to trade or create, and nothing that we record came out.
     """
 
     subscription: int
@@ -56,6 +72,7 @@ class Notified(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     slot: int
     failed: bool = False
     truncated: bool = False
+    silent: bool = False
     events: tuple[Event, ...] = ()
 
 
@@ -86,15 +103,8 @@ class _LogsNotification(msgspec.Struct, gc=False, tag_field="method", tag="logsN
     params: _LogsParams
 
 
-class _Meta(msgspec.Struct, gc=False):
-    err: Any = None
-    logMessages: list[str] | None = None  # noqa: N815 (spelled as in the message)
-    innerInstructions: list[InstructionSet] | None = None  # noqa: N815
-    loadedAddresses: LoadedAddresses | None = None  # noqa: N815
-
-
 class _Transaction(msgspec.Struct, gc=False):
-    meta: _Meta | None = None
+    meta: Meta | None = None
     transaction: msgspec.Raw = msgspec.Raw(b"null")
 
 
@@ -148,20 +158,7 @@ def decode_message(raw: bytes, pools: Mapping[str, PoolSeen]) -> Decoded:
         pools: The PumpSwap pools known so far, by address.
 
     """
-    try:
-        return _decode(raw, pools)
-    except UnicodeDecodeError:
-        return Rejected(kind="not utf-8", reason="a text is not UTF-8", raw=raw)
-    except RecursionError:
-        return Rejected(kind="unknown shape", reason="nested too deeply", raw=raw)
-    except msgspec.ValidationError as error:
-        return Rejected(kind="unknown shape", reason=clean_text(str(error)), raw=raw)
-    except msgspec.DecodeError as error:
-        mended = mend_surrogates(raw)
-        if mended != raw:
-            decoded = decode_message(mended, pools)
-            return msgspec.structs.replace(decoded, raw=raw) if isinstance(decoded, Rejected) else decoded
-        return Rejected(kind="not json", reason=clean_text(str(error)), raw=raw)
+    return guarded(raw, lambda text: _decode(text, pools))
 
 
 def _decode(raw: bytes, pools: Mapping[str, PoolSeen]) -> Decoded:
@@ -177,7 +174,7 @@ def _decode(raw: bytes, pools: Mapping[str, PoolSeen]) -> Decoded:
         return _logged(message.params, raw, pools)
     if isinstance(message, _TransactionNotification):
         return _transacted(message.params, raw, pools)
-    return SlotSeen(_in_range(message.params.result.slot))
+    return SlotSeen(in_range(message.params.result.slot))
 
 
 def _answered(answer: _Answer) -> Answer:
@@ -190,46 +187,39 @@ def _answered(answer: _Answer) -> Answer:
 
 
 def _logged(params: _LogsParams, raw: bytes, pools: Mapping[str, PoolSeen]) -> Notified | Rejected:
-    value, slot = params.result.value, _in_range(params.result.context.slot)
+    value, slot = params.result.value, in_range(params.result.context.slot)
     if not is_signature(value.signature):
         return _no_signature(raw, slot)
     if value.err is not None:
         return Notified(subscription=params.subscription, signature=value.signature, slot=slot, failed=True)
     try:
-        payloads = _payloads_of_log(value.logs)
+        payloads = payloads_by_log(value.logs)
     except UnreliableLog as error:
         return _incomplete(params.subscription, value.signature, slot, str(error))
-    return _notified(params.subscription, value.signature, slot, payloads, pools)
+    notified = _notified(params.subscription, value.signature, slot, payloads, pools)
+    if says_nothing(notified.events) and logs.calls_for_trade(value.logs or []):
+        return msgspec.structs.replace(notified, silent=True)
+    return notified
 
 
 def _transacted(params: _TransactionParams, raw: bytes, pools: Mapping[str, PoolSeen]) -> Notified | Rejected:
     result = params.result
-    slot, meta = _in_range(result.slot), result.transaction.meta
+    slot, meta = in_range(result.slot), result.transaction.meta
     if not is_signature(result.signature):
         return _no_signature(raw, slot)
     if meta is None:
         return _incomplete(params.subscription, result.signature, slot, "no meta in the message")
     if meta.err is not None:
         return Notified(subscription=params.subscription, signature=result.signature, slot=slot, failed=True)
+    body = TransactionBody(result.transaction.transaction, meta.loadedAddresses)
     try:
-        payloads = _payloads_of_transaction(meta, result.transaction.transaction)
+        payloads = payloads_by_log_or_instructions(meta, body)
     except UnreadableInstructions as error:
         return _incomplete(params.subscription, result.signature, slot, str(error))
-    return _notified(params.subscription, result.signature, slot, payloads, pools)
-
-
-def _payloads_of_log(lines: list[str] | None) -> list[Payload]:
-    if lines is None:
-        raise UnreliableLog("no log in the message")
-    return payloads_of_log(lines)
-
-
-def _payloads_of_transaction(meta: _Meta, transaction: msgspec.Raw) -> list[Payload]:
-    """Take the log, or else the inner instructions; never both, as each event is in both."""
-    try:
-        return _payloads_of_log(meta.logMessages)
-    except UnreliableLog:
-        return payloads_of_instructions(meta.innerInstructions, transaction, meta.loadedAddresses)
+    notified = _notified(params.subscription, result.signature, slot, payloads, pools)
+    if says_nothing(notified.events) and calls_for_trade(meta, body):
+        return msgspec.structs.replace(notified, silent=True)
+    return notified
 
 
 def _notified(subscription: int, signature: str, slot: int, payloads: list[Payload], pools: Mapping[str, PoolSeen]) -> Notified:
@@ -244,9 +234,3 @@ def _incomplete(subscription: int, signature: str, slot: int, reason: str) -> No
 
 def _no_signature(raw: bytes, slot: int) -> Rejected:
     return Rejected(kind="unknown shape", reason="the signature is not 64 bytes in base58", raw=raw, slot=slot)
-
-
-def _in_range(slot: int) -> int:
-    if not 0 <= slot <= LARGEST_INTEGER:
-        raise msgspec.ValidationError("slot out of range")
-    return slot

@@ -18,23 +18,16 @@ from pumpwatch.decode.instructions import (
     Instruction,
     InstructionSet,
     LoadedAddresses,
+    TransactionBody,
     UnreadableInstructions,
     decode_base58,
     payloads_of_instructions,
 )
 from pumpwatch.decode.payloads import Payload
+from tests.transaction_samples import base58
 
-ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 OTHER = "MoonCVVNZFSYkqNXP6bxHLPL6QQJiMagDL3qcqUQTrG"
-NOTHING = msgspec.Raw(b"null")
-
-
-def base58(data: bytes) -> str:
-    number, text = int.from_bytes(data, "big"), ""
-    while number:
-        number, digit = divmod(number, 58)
-        text = ALPHABET[digit] + text
-    return "1" * (len(data) - len(data.lstrip(b"\0"))) + text
+NOTHING = TransactionBody()
 
 
 EVENT = base58(SELF_CPI_TAG + b"an event")
@@ -70,7 +63,6 @@ def test_only_calls_of_our_programs_to_themselves_count() -> None:
             Instruction(programId=PUMP),
         ),
         NOTHING,
-        None,
     )
     assert found == [Payload(PUMP, b"an event"), Payload(PUMP_AMM, b"an event")]
 
@@ -78,7 +70,7 @@ def test_only_calls_of_our_programs_to_themselves_count() -> None:
 def test_events_are_in_the_order_of_the_instructions_that_made_them() -> None:
     late = sets(Instruction(programId=PUMP, data=base58(SELF_CPI_TAG + b"late")), index=5)
     early = sets(Instruction(programId=PUMP, data=base58(SELF_CPI_TAG + b"early")), index=2)
-    assert [payload.body for payload in payloads_of_instructions(late + early, NOTHING, None)] == [b"early", b"late"]
+    assert [payload.body for payload in payloads_of_instructions(late + early, NOTHING)] == [b"early", b"late"]
 
 
 ENCODED: dict[str, Any] = {
@@ -94,22 +86,23 @@ ENCODED: dict[str, Any] = {
 def test_a_program_is_found_by_its_index_in_every_encoding(encoding: str) -> None:
     transaction = msgspec.Raw(json.dumps(ENCODED[encoding]).encode())
     calls = sets(Instruction(programIdIndex=1, data=EVENT), Instruction(programIdIndex=0, data=EVENT))
-    assert payloads_of_instructions(calls, transaction, None) == [Payload(PUMP, b"an event")]
+    assert payloads_of_instructions(calls, TransactionBody(transaction)) == [Payload(PUMP, b"an event")]
 
 
 @pytest.mark.parametrize("encoding", ["json", "base64 version 0"])
 def test_looked_up_accounts_follow_the_transaction_s_own(encoding: str) -> None:
     transaction = msgspec.Raw(json.dumps(ENCODED[encoding]).encode())
     loaded = LoadedAddresses(writable=[OTHER], readonly=[PUMP_AMM])
-    assert payloads_of_instructions(sets(Instruction(programIdIndex=3, data=EVENT)), transaction, loaded) == [
+    assert payloads_of_instructions(sets(Instruction(programIdIndex=3, data=EVENT)), TransactionBody(transaction, loaded)) == [
         Payload(PUMP_AMM, b"an event")
     ]
 
 
 def test_parsed_accounts_contain_the_looked_up_ones_already() -> None:
     transaction = msgspec.Raw(json.dumps(ENCODED["jsonParsed"]).encode())
+    body = TransactionBody(transaction, LoadedAddresses(readonly=[PUMP]))
     with pytest.raises(UnreadableInstructions, match="index 2 of 2"):
-        payloads_of_instructions(sets(Instruction(programIdIndex=2, data=EVENT)), transaction, LoadedAddresses(readonly=[PUMP]))
+        payloads_of_instructions(sets(Instruction(programIdIndex=2, data=EVENT)), body)
 
 
 @pytest.mark.parametrize(
@@ -133,26 +126,27 @@ def test_parsed_accounts_contain_the_looked_up_ones_already() -> None:
 def test_programs_that_cannot_be_told_make_the_instructions_unreadable(transaction: object) -> None:
     raw = msgspec.Raw(json.dumps(transaction).encode())
     with pytest.raises(UnreadableInstructions):
-        payloads_of_instructions(sets(Instruction(programIdIndex=1, data=EVENT)), raw, None)
+        payloads_of_instructions(sets(Instruction(programIdIndex=1, data=EVENT)), TransactionBody(raw))
 
 
 @pytest.mark.parametrize("index", [-1, 2, 2**63, None])
 def test_an_index_outside_the_accounts_is_refused(index: int | None) -> None:
+    body = TransactionBody(msgspec.Raw(json.dumps(ENCODED["json"]).encode()))
     with pytest.raises(UnreadableInstructions):
-        payloads_of_instructions(sets(Instruction(programIdIndex=index)), msgspec.Raw(json.dumps(ENCODED["json"]).encode()), None)
+        payloads_of_instructions(sets(Instruction(programIdIndex=index)), body)
 
 
 def test_absent_instructions_are_not_none() -> None:
     with pytest.raises(UnreadableInstructions):
-        payloads_of_instructions(None, NOTHING, None)
-    assert payloads_of_instructions([], NOTHING, None) == []
+        payloads_of_instructions(None, NOTHING)
+    assert payloads_of_instructions([], NOTHING) == []
 
 
 @given(st.binary(max_size=400), st.integers(-5, 300))
 def test_any_wire_bytes_are_read_or_refused(data: bytes, index: int) -> None:
     raw = msgspec.Raw(json.dumps([base64.b64encode(data).decode(), "base64"]).encode())
     with contextlib.suppress(UnreadableInstructions):
-        payloads_of_instructions(sets(Instruction(programIdIndex=index, data=EVENT)), raw, None)
+        payloads_of_instructions(sets(Instruction(programIdIndex=index, data=EVENT)), TransactionBody(raw))
 
 
 def test_the_accounts_of_a_real_wire_transaction_are_read(corpus: Path) -> None:
@@ -160,7 +154,7 @@ def test_the_accounts_of_a_real_wire_transaction_are_read(corpus: Path) -> None:
     data = json.loads((corpus / "onchain/block_subscribe_tx.json").read_text(encoding="utf-8"))["tx"]
     groups = msgspec.convert(data["meta"]["innerInstructions"], list[InstructionSet])
     loaded = msgspec.convert(data["meta"].get("loadedAddresses"), LoadedAddresses | None)
-    (payload,) = payloads_of_instructions(groups, msgspec.Raw(json.dumps(data["transaction"]).encode()), loaded)
+    (payload,) = payloads_of_instructions(groups, TransactionBody(msgspec.Raw(json.dumps(data["transaction"]).encode()), loaded))
     (line,) = [line for line in data["meta"]["logMessages"] if line.startswith("Program data: vdt/")]
     assert payload == Payload(PUMP, base64.b64decode(line[14:]))
     assert len(payload.body or b"") == 359
