@@ -19,6 +19,7 @@ from pumpwatch.config_model import (
     PUBLIC_WS_URL,
     PUMPPORTAL_URL,
     SECTIONS,
+    BackfillSettings,
     BudgetSettings,
     ConnectionSettings,
     HeliusSettings,
@@ -33,6 +34,7 @@ from pumpwatch.config_values import file_system_problem
 from pumpwatch.errors import SettingsError
 
 __all__ = [
+    "BackfillSettings",
     "BudgetSettings",
     "ConnectionSettings",
     "Endpoint",

@@ -237,6 +237,31 @@ class WriterSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BackfillSettings:
+    enabled: Annotated[
+        bool, Setting(yes_or_no, "Fetch what the feeds missed from [helius] rpc_url, and prove there that nothing is missing.")
+    ] = True
+    requests_per_second: Annotated[
+        float,
+        Setting(number(0, 10_000), "The most calls in a second; 0 = what the provider allows, which is never exceeded."),
+    ] = 0.0
+    anchor_active_seconds: Annotated[
+        float,
+        Setting(
+            number(1, 86_400), "How often the account of a token that trades is read, to prove its record; slower on a budget."
+        ),
+    ] = 15.0
+    anchor_idle_seconds: Annotated[float, Setting(number(1, 86_400), "The same for a token that does not trade.")] = 300.0
+    break_grace_seconds: Annotated[
+        float,
+        Setting(number(0, 3600), "How long two trades may not link, or an account be ahead of the record, before it is a gap."),
+    ] = 5.0
+    give_up_after_minutes: Annotated[
+        float, Setting(number(0.1, 100_000), "A gap that cannot be filled for so long becomes unfillable, with the reason.")
+    ] = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """
     All settings of one process.
@@ -254,6 +279,7 @@ class Settings:
     budget: BudgetSettings = BudgetSettings()
     connection: ConnectionSettings = ConnectionSettings()
     writer: WriterSettings = WriterSettings()
+    backfill: BackfillSettings = BackfillSettings()
     config_file: Path | None = None
     directory: Path = Path()
     secrets: tuple[str, ...] = field(default=(), repr=False)
@@ -267,6 +293,7 @@ SECTIONS: Final[dict[str, type[Any]]] = {
     "budget": BudgetSettings,
     "connection": ConnectionSettings,
     "writer": WriterSettings,
+    "backfill": BackfillSettings,
 }
 
 

@@ -23,6 +23,7 @@ _SECTION_HEADS = {
     "budget": "What may be spent. At the limit paid subscriptions end, free ones go on.",
     "connection": "How connections are kept.",
     "writer": "How the record is written.",
+    "backfill": "How gaps are filled and the record is proven, over HTTP.",
 }
 
 

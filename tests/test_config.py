@@ -66,6 +66,7 @@ def test_without_any_file_the_defaults_are_those_of_the_design(load_with: Load, 
     assert (settings.budget.pumpportal_sol_per_day, settings.budget.helius_credits_per_month) == (0.02, 1_000_000)
     assert dataclasses.astuple(settings.connection) == (10, 20, 10, 75, 10, 1, 30, 30)
     assert dataclasses.astuple(settings.writer) == (1000, 10_000, 256, 5, "normal")
+    assert dataclasses.astuple(settings.backfill) == (True, 0, 15, 300, 5, 60)
     assert settings.secrets == ()
 
 
