@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple, TypeAlias
 
 import msgspec
 from loguru import logger
@@ -25,6 +25,9 @@ _WHOLE: Final = "getTransactionsForAddress"
 _METHOD_NOT_FOUND: Final = -32601
 _INVALID_REQUEST: Final = -32600
 _INVALID_PARAMS: Final = -32602
+#: What the database can hold.
+_Slot: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+_Seconds: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _REFUSALS: Final = frozenset({_METHOD_NOT_FOUND, _INVALID_REQUEST, _INVALID_PARAMS})
 
 
@@ -53,9 +56,9 @@ class Listing(NamedTuple):
 
 class _Row(msgspec.Struct):
     signature: str
-    slot: int
+    slot: _Slot
     err: object = None
-    blockTime: int | None = None  # noqa: N815 - the chain's name
+    blockTime: _Seconds | None = None  # noqa: N815 - the chain's name
 
 
 class _Message(msgspec.Struct):
@@ -125,10 +128,11 @@ class History:
             if _is_below(page, down_to_slot):
                 return _listing(found, reached=joined)
             is_full = len(page) >= self._rows_per_page
-            if not new:
+            if not new and not (is_full and overlaps):
                 return _listing(found, reached=joined and not is_full)
-            before, overlaps = _continue_after(page)
+            before, overlaps = _continue_after(page) if new else (page[-1].signature, False)
             if is_full and not overlaps:
+                # The cut goes through a slot: what is on neither side of it cannot be told.
                 joined = False
         return _listing(found, reached=False)
 
