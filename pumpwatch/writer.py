@@ -17,6 +17,7 @@ _FIRST_RETRY_SECONDS = 0.05
 _LONGEST_RETRY_SECONDS = 5.0
 _REMIND_SECONDS = 60.0
 _UPKEEP_SECONDS = 60.0
+_LOOK_SECONDS = 0.5
 _CHECKPOINT_SECONDS = 600.0
 
 
@@ -37,6 +38,7 @@ class Writer(WorkerThread):
         self._clock = clock
         self._deadline: Deadline | None = None
         self._next_upkeep = clock() + _UPKEEP_SECONDS
+        self._next_look = clock()
         self._next_checkpoint = clock() + _CHECKPOINT_SECONDS
         #: Batches that had to be tried again, and why the last one had to.
         self.retries = 0
@@ -60,6 +62,9 @@ class Writer(WorkerThread):
         if batch and self._attempt("storing", lambda: self._store.apply(batch)):
             self._intake.stored()
         now = self._clock()
+        if now >= self._next_look and self._store.has_unsettled:
+            self._next_look = now + _LOOK_SECONDS
+            self._attempt("judging the record", lambda: self._store.look(now_us=time.time_ns() // 1000), tries=1)
         if now >= self._next_upkeep or self._store.is_crowded:
             self._next_upkeep = now + _UPKEEP_SECONDS
             self._store.check_file()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
-from pumpwatch.storage.schema import FINALIZED, PROVISIONAL, SUPERSEDED
+from pumpwatch.storage.schema import DROPPED, FINALIZED, PROVISIONAL, SUPERSEDED
 
 
 class Row(msgspec.Struct, gc=False):
@@ -68,7 +68,9 @@ def merge(rows: Iterable[Row], *, settled: Callable[[], bool]) -> list[Row]:
     """
     chain: dict[int, Row] = {}
     messages: dict[tuple[tuple[int, int, int], int | None], Row] = {}
+    is_dropped = False
     for row in rows:
+        is_dropped |= row.state == DROPPED
         if row.event_index is not None:
             known = chain.get(row.event_index)
             chain[row.event_index] = row if known is None else _same_trade(known, row)
@@ -80,7 +82,7 @@ def merge(rows: Iterable[Row], *, settled: Callable[[], bool]) -> list[Row]:
     unpaired = _pair(chain, messages.values())
     result = list(chain.values())
     if unpaired:
-        state = SUPERSEDED if settled() else PROVISIONAL
+        state = SUPERSEDED if settled() else DROPPED if is_dropped else PROVISIONAL
         result.extend(_alone(message, chain, state) for message in unpaired)
     kept = {row.id for row in result if row.id is not None}
     spare = iter(sorted(free_ids - kept))
@@ -151,7 +153,8 @@ def _same_trade(one: Row, other: Row) -> Row:
     return msgspec.structs.replace(
         winner,
         id=one.id if one.id is not None else other.id,
-        state=max(one.state, other.state) if max(one.state, other.state) <= FINALIZED else winner.state,
+        # What was dropped and is told by the chain again is on it after all.
+        state=max((row.state for row in (one, other) if row.state <= FINALIZED), default=winner.state),
         helius_at_us=_earliest(one.helius_at_us, other.helius_at_us),
         backfill_at_us=_earliest(one.backfill_at_us, other.backfill_at_us),
         pumpportal_at_us=winner.pumpportal_at_us if winner.pumpportal_at_us is not None else loser.pumpportal_at_us,

@@ -405,6 +405,49 @@ _VERSION_2: Final = (
     "CREATE INDEX gaps_open ON gaps (mint) WHERE state IN ('open', 'filling')",
     "ALTER TABLE usage ADD COLUMN calls INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE usage ADD COLUMN call_credits INTEGER NOT NULL DEFAULT 0",
+    "DROP VIEW token_board",
+    """
+    CREATE VIEW token_board AS
+    SELECT
+        tokens.mint,
+        tokens.symbol,
+        tokens.name,
+        creators.address AS creator,
+        developers.address AS developer,
+        tokens.created_at,
+        CASE
+            WHEN tokens.migrated_signature IS NOT NULL OR latest.venue = 1 THEN 'graduated'
+            WHEN tokens.completed_signature IS NOT NULL THEN 'completed'
+            ELSE 'curve'
+        END AS status,
+        tokens.trades,
+        tokens.buys,
+        tokens.trades - tokens.buys AS sells,
+        CASE
+            WHEN quotes.id IS NULL OR tokens.unknown_amounts > 0 THEN NULL
+            WHEN quotes.id = 1 THEN tokens.volume + tokens.provisional_volume
+            WHEN tokens.provisional_volume = 0 THEN tokens.volume
+        END AS volume,
+        quotes.mint AS quote_mint,
+        (latest.virtual_quote_reserves / quotes.units) / (latest.virtual_token_reserves / 1e6) AS price,
+        (latest.virtual_quote_reserves / quotes.units) / latest.virtual_token_reserves * tokens.token_total_supply AS market_cap,
+        latest.block_time AS last_trade_at,
+        tokens.completeness,
+        tokens.complete_from,
+        tokens.complete_until,
+        tokens.proven_to_slot,
+        tokens.holes,
+        CASE WHEN tokens.completeness = 'unproven' THEN ifnull(tokens.reason, 'not judged yet') ELSE tokens.reason END AS reason
+    FROM tokens
+    LEFT JOIN wallets AS creators ON creators.id = tokens.creator_id
+    LEFT JOIN wallets AS developers ON developers.id = tokens.developer_id
+    LEFT JOIN trades AS latest ON latest.id = (
+        SELECT id FROM trades
+        WHERE token_id = tokens.id AND chain_key IS NOT NULL AND state <= 2
+        ORDER BY chain_key DESC LIMIT 1
+    )
+    LEFT JOIN quotes ON quotes.id = ifnull(tokens.quote_id, latest.quote_id)
+    """,
 )
 
 #: The statements that lead from schema n to n + 1 are ``MIGRATIONS[n]``; each list is applied in one transaction.

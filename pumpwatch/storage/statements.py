@@ -82,7 +82,8 @@ COMPLETED: Final = "UPDATE tokens SET completed_signature = ?, completed_slot = 
 MIGRATED: Final = """
     UPDATE tokens SET
         migrated_signature = ifnull(migrated_signature, ?), migrated_slot = ifnull(?, migrated_slot),
-        migrated_at = ifnull(?, migrated_at), pool = ifnull(?, pool)
+        migrated_at = ifnull(?, migrated_at), pool = ifnull(?, pool),
+        migrated_token_amount = ifnull(?, migrated_token_amount), migrated_quote_amount = ifnull(?, migrated_quote_amount)
     WHERE id = ?
 """
 INSERT_POOL: Final = """
@@ -112,9 +113,30 @@ END_SPELL: Final = (
     "UPDATE spells SET ended_at_us = max(?, started_at_us), end_reason = ? WHERE kind = ? AND address = ? AND ended_at_us IS NULL"
 )
 ADD_USAGE: Final = """
-    INSERT INTO usage (provider, day, messages, paid_messages, received_bytes, connections) VALUES (?, ?, ?, ?, ?, ?)
+    INSERT INTO usage (provider, day, messages, paid_messages, received_bytes, connections, calls, call_credits)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (provider, day) DO UPDATE SET
         messages = messages + excluded.messages, paid_messages = paid_messages + excluded.paid_messages,
-        received_bytes = received_bytes + excluded.received_bytes, connections = connections + excluded.connections
+        received_bytes = received_bytes + excluded.received_bytes, connections = connections + excluded.connections,
+        calls = calls + excluded.calls, call_credits = call_credits + excluded.call_credits
 """
+INSERT_RESERVE_CHANGE: Final = f"""
+    INSERT INTO reserve_changes (token_id, signature, event_index, venue, kind, slot, block_time,
+        before_virtual_token_reserves, before_virtual_quote_reserves, before_real_token_reserves, before_real_quote_reserves,
+        virtual_token_reserves, virtual_quote_reserves, real_token_reserves, real_quote_reserves)
+    VALUES ({", ".join("?" * 15)})
+    ON CONFLICT (token_id, signature, event_index) DO NOTHING
+"""
+INSERT_LISTING: Final = (
+    "INSERT INTO listings (token_id, venue, from_slot, to_slot, commitment, signatures, at_us) VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+
+#: The newest few of each token: what they prove is in the closed gaps.
+TRIM_LISTINGS: Final = """
+    DELETE FROM listings WHERE token_id = ?1 AND id NOT IN (
+        SELECT id FROM listings WHERE token_id = ?1 ORDER BY id DESC LIMIT 6
+    )
+"""
+SET_STATE: Final = "UPDATE trades SET state = ? WHERE id = ?"
+TOKEN_ID: Final = "SELECT id FROM tokens WHERE mint = ?"
 SET_META: Final = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"

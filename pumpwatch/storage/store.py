@@ -17,7 +17,9 @@ import pumpwatch
 from pumpwatch.errors import DatabaseError
 from pumpwatch.events import Delivery, GapOpened, PoolSeen, Rejected, SpellStarted, Usage
 from pumpwatch.storage import database, statements
+from pumpwatch.storage.chains import Chains
 from pumpwatch.storage.ids import Ids
+from pumpwatch.storage.judging import Judging, Unsettled
 from pumpwatch.storage.recent import RecentSignatures
 from pumpwatch.storage.recording import Recording
 
@@ -47,11 +49,14 @@ class Store:
         last_commit_at: Unix seconds of the last commit that stored something, None before the first.
     """
 
-    def __init__(self, engine: sa.Engine, path: Path) -> None:
+    def __init__(self, engine: sa.Engine, path: Path, *, break_grace_seconds: float = 5.0) -> None:
         self._engine = engine
         self._path = path
+        self._grace_us = int(break_grace_seconds * 1_000_000)
         self._ids = Ids()
         self._recent = RecentSignatures()
+        self._chains = Chains()
+        self._unsettled = Unsettled()
         self._file = _identity(path)
         #: After a rollback the remembered ids may be wrong: they are read again with the next batch.
         self._stale = True
@@ -62,9 +67,20 @@ class Store:
         self._kept_bytes_since_prune = 0
 
     @classmethod
-    def open(cls, path: Path, *, origin: str, busy_timeout_seconds: float = 5.0, synchronous: str = "normal") -> Store:
+    def open(
+        cls,
+        path: Path,
+        *,
+        origin: str,
+        busy_timeout_seconds: float = 5.0,
+        synchronous: str = "normal",
+        break_grace_seconds: float = 5.0,
+    ) -> Store:
         """
         Open or make the file and bring it to this version's schema.
+
+        Args:
+            break_grace_seconds: How long two trades of a token may fail to link before that is a gap: feeds reorder.
 
         Raises:
             DatabaseError: A person must act.
@@ -74,7 +90,7 @@ class Store:
         engine = database.writing_engine(path, busy_timeout_seconds=busy_timeout_seconds, synchronous=synchronous)
         try:
             database.prepare(engine, path, origin=origin, version=pumpwatch.__version__)
-            return cls(engine, path)
+            return cls(engine, path, break_grace_seconds=break_grace_seconds)
         except BaseException:
             engine.dispose()
             raise
@@ -120,19 +136,46 @@ class Store:
         return added
 
     def _write(self, connection: sa.Connection, deliveries: Sequence[Delivery]) -> int:
-        if self._stale:
-            self._ids.forget(connection)
-            self._recent.forget(connection)
-        self._stale = True  # until the batch is committed
-        recording = Recording(connection, self._ids, self._recent)
+        now_us = time.time_ns() // 1000
+        judging = self._judging(connection, now_us)
+        recording = Recording(connection, self._ids, self._recent, self._chains, judging)
         recording.write(deliveries)
-        now_us = str(time.time_ns() // 1000)
-        connection.exec_driver_sql(statements.SET_META, ("last_commit_us", now_us))
+        connection.exec_driver_sql(statements.SET_META, ("last_commit_us", str(now_us)))
         self._kept_since_prune += recording.kept
         self._kept_bytes_since_prune += recording.kept_bytes
         if recording.has_gaps:
             self.gaps_open = connection.exec_driver_sql(_OPEN_GAPS).scalar_one()
         return recording.trades
+
+    def _judging(self, connection: sa.Connection, now_us: int) -> Judging:
+        """Make sure that what we remember is what the database has."""
+        if self._stale:
+            self._ids.forget(connection)
+            self._recent.forget(connection)
+            self._chains.forget(connection)
+            self._unsettled.forget(connection, now_us=now_us)
+        self._stale = True  # until the batch is committed
+        return Judging(connection, self._chains, self._unsettled, now_us=now_us, grace_us=self._grace_us)
+
+    @property
+    def has_unsettled(self) -> bool:
+        """Whether :meth:`look` has something to do: always after the start."""
+        return self._stale or bool(self._unsettled.since_us)
+
+    def look(self, *, now_us: int) -> None:
+        """
+        Let time pass: what has been broken for longer than the grace becomes a gap.
+
+        Raises:
+            DatabaseBusy: Try again later.
+
+        """
+        with database.translated(self._path), self._engine.begin() as connection:
+            judging = self._judging(connection, now_us)
+            judging.look()
+            if judging.has_gaps:
+                self.gaps_open = connection.exec_driver_sql(_OPEN_GAPS).scalar_one()
+        self._stale = False
 
     def wait_for_locks(self, seconds: float) -> None:
         """From now on, wait so long for another program's lock before :class:`DatabaseBusy` is raised."""

@@ -1,0 +1,119 @@
+"""Account states against the record: which of our trades left the state that the chain shows."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import sqlalchemy as sa
+
+from pumpwatch.continuity import Chain, State, links
+from pumpwatch.events import Anchor
+from pumpwatch.storage.schema import CONFIRMED, FINALIZED, VENUES
+
+#: Anchors kept of each token, newest first; older ones prove nothing that these do not.
+_KEPT: Final = 4
+
+_INSERT: Final = """
+    INSERT INTO anchors (token_id, venue, slot, asked_at_us, block_time, commitment, account_exists, is_complete,
+        virtual_token_reserves, virtual_quote_reserves, real_token_reserves, real_quote_reserves, matched_key, is_matched)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_TRIM: Final = f"""
+    DELETE FROM anchors WHERE token_id = ?1 AND id NOT IN (
+        SELECT id FROM anchors WHERE token_id = ?1 ORDER BY slot DESC, id DESC LIMIT {_KEPT}
+    ) AND id <> (
+        SELECT id FROM anchors WHERE token_id = ?1 AND is_matched = 1 ORDER BY slot DESC, id DESC LIMIT 1
+    )
+"""
+_UNMATCHED: Final = """
+    SELECT id, venue, slot, block_time, account_exists, is_complete,
+        virtual_token_reserves, virtual_quote_reserves, real_token_reserves, real_quote_reserves
+    FROM anchors WHERE token_id = ? AND is_matched = 0 ORDER BY slot DESC, id DESC
+"""
+_NOW_MATCHED: Final = "UPDATE anchors SET is_matched = 1, matched_key = ? WHERE id = ?"
+_LAST_TRADE: Final = f"""
+    SELECT chain_key, virtual_token_reserves, virtual_quote_reserves, real_token_reserves, real_quote_reserves
+    FROM trades
+    WHERE token_id = ? AND chain_key >= ? AND chain_key < ? AND state IN ({CONFIRMED}, {FINALIZED})
+    ORDER BY chain_key DESC LIMIT 1
+"""
+_MATCHED: Final = """
+    UPDATE tokens SET
+        anchored_at = CASE WHEN ifnull(anchored_slot, -1) <= ?1 THEN ?2 ELSE anchored_at END,
+        anchored_slot = max(ifnull(anchored_slot, -1), ?1),
+        unmatched_since_us = CASE WHEN ifnull(unmatched_slot, -1) <= ?1 THEN NULL ELSE unmatched_since_us END,
+        unmatched_slot = CASE WHEN ifnull(unmatched_slot, -1) <= ?1 THEN NULL ELSE unmatched_slot END
+    WHERE id = ?3
+"""
+_DID_NOT_MATCH: Final = """
+    UPDATE tokens SET unmatched_slot = max(ifnull(unmatched_slot, -1), ?1), unmatched_since_us = ifnull(unmatched_since_us, ?2)
+    WHERE id = ?3 AND ifnull(anchored_slot, -1) < ?1
+"""
+
+
+class Match(NamedTuple):
+    """Whether a state is one of ours, and after which trade (None: that of the creation)."""
+
+    is_matched: bool
+    key: bytes | None = None
+
+
+_NO_MATCH: Final = Match(is_matched=False)
+
+
+def write_anchor(connection: sa.Connection, token_id: int, anchor: Anchor, chain: Chain, start: State | None) -> None:
+    """Store *anchor*, and note on the token how far it proves the record."""
+    state = State(
+        anchor.virtual_token_reserves, anchor.virtual_quote_reserves, anchor.real_token_reserves, anchor.real_quote_reserves
+    )
+    venue = VENUES[anchor.venue]
+    match = _match(connection, token_id, venue, anchor.slot, state, chain, start) if anchor.exists else _NO_MATCH
+    connection.exec_driver_sql(
+        _INSERT,
+        (
+            token_id,
+            venue,
+            anchor.slot,
+            anchor.asked_at_us,
+            anchor.block_time,
+            anchor.commitment,
+            int(anchor.exists),
+            int(anchor.is_complete),
+            *state,
+            match.key,
+            int(match.is_matched),
+        ),
+    )
+    connection.exec_driver_sql(_TRIM, (token_id,))
+    if match.is_matched:
+        connection.exec_driver_sql(_MATCHED, (anchor.slot, anchor.block_time, token_id))
+    elif anchor.exists:
+        connection.exec_driver_sql(_DID_NOT_MATCH, (anchor.slot, anchor.asked_at_us, token_id))
+
+
+def match_again(connection: sa.Connection, token_id: int, chain: Chain, start: State | None) -> bool:
+    """The record has grown: look whether it now explains an account state that it did not. Return whether it does."""
+    for number, venue, slot, time, exists, _, *state in connection.exec_driver_sql(_UNMATCHED, (token_id,)).all():
+        if not exists:
+            continue
+        match = _match(connection, token_id, venue, slot, State(*state), chain, start)
+        if match.is_matched:
+            connection.exec_driver_sql(_NOW_MATCHED, (match.key, number))
+            connection.exec_driver_sql(_MATCHED, (slot, time, token_id))
+            return True
+    return False
+
+
+def _match(
+    connection: sa.Connection, token_id: int, venue: int, slot: int, state: State, chain: Chain, start: State | None
+) -> Match:
+    """By slot: the last of our steps up to *slot* must have left this state; states of mayhem tokens may repeat."""
+    last = max((segment for segment in chain.segments if segment.venue == venue), key=lambda s: s.last_key, default=None)
+    if last is not None and last.last_slot <= slot:
+        return Match(is_matched=True, key=last.last_key) if links(venue, last.after, state) else _NO_MATCH
+    prefix = bytes((venue,))
+    rows = connection.exec_driver_sql(_LAST_TRADE, (token_id, prefix, prefix + (slot + 1).to_bytes(8, "big"))).all()
+    if rows:
+        key, *after = rows[0]
+        return Match(is_matched=True, key=key) if links(venue, State(*after), state) else _NO_MATCH
+    return Match(is_matched=start is not None and venue == 0 and links(venue, start, state))

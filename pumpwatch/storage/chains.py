@@ -1,0 +1,165 @@
+"""The chain of each token that traded lately, as the table ``segments`` keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+import sqlalchemy as sa
+
+from pumpwatch.continuity import Chain, Segment, State, Step, step_of_trade
+from pumpwatch.market import chain_key
+from pumpwatch.storage.schema import CONFIRMED, FINALIZED
+
+#: Chains kept in memory; those used longest ago go first. One without holes is some hundred bytes.
+_REMEMBERED: Final = 20_000
+
+_COLUMNS: Final = (
+    "venue, trades, first_key, last_key, first_slot, last_slot, first_time, last_time, "
+    "before_virtual_token, before_virtual_quote, before_real_token, before_real_quote, "
+    "after_virtual_token, after_virtual_quote, after_real_token, after_real_quote"
+)
+_LOAD: Final = (
+    f"SELECT id, token_id, {_COLUMNS} FROM segments WHERE token_id IN (SELECT value FROM json_each(?)) ORDER BY token_id"
+)
+_INSERT: Final = f"INSERT INTO segments (id, token_id, {_COLUMNS}) VALUES ({', '.join('?' * 18)})"
+_UPDATE: Final = f"UPDATE segments SET ({_COLUMNS}) = ({', '.join('?' * 16)}) WHERE id = ?"
+_DELETE: Final = "DELETE FROM segments WHERE id = ?"
+_DELETE_TOKEN: Final = "DELETE FROM segments WHERE token_id = ?"
+_NEXT_ID: Final = "SELECT ifnull(max(id), 0) + 1 FROM segments"
+
+_TRADES: Final = f"""
+    SELECT venue, is_buy, token_amount, quote_amount, lp_fee, by_mayhem_agent, slot, block_time, chain_key,
+        virtual_token_reserves, virtual_quote_reserves, real_token_reserves, real_quote_reserves
+    FROM trades WHERE token_id = ? AND state IN ({CONFIRMED}, {FINALIZED}) AND chain_key IS NOT NULL ORDER BY chain_key
+"""
+_CHANGES: Final = """
+    SELECT venue, slot, block_time,
+        before_virtual_token_reserves, before_virtual_quote_reserves, before_real_token_reserves, before_real_quote_reserves,
+        virtual_token_reserves, virtual_quote_reserves, real_token_reserves, real_quote_reserves
+    FROM reserve_changes WHERE token_id = ? ORDER BY slot, event_index
+"""
+
+
+class Chains:
+    """
+    Used by the writer thread only, within its transactions: :meth:`load`, then :meth:`add`, then :meth:`flush`.
+
+    After a rollback call :meth:`forget`: what was added is not in the database.
+    """
+
+    def __init__(self) -> None:
+        self._chains: dict[int, Chain] = {}
+        self._touched: set[int] = set()
+        self._next_id = 1
+
+    def forget(self, connection: sa.Connection) -> None:
+        """Start again from what the database has."""
+        self._chains.clear()
+        self._touched.clear()
+        self._next_id = int(connection.exec_driver_sql(_NEXT_ID).scalar_one())
+
+    def load(self, connection: sa.Connection, token_ids: Iterable[int]) -> None:
+        """Make the chains of these tokens known."""
+        wanted = [token_id for token_id in token_ids if token_id not in self._chains]
+        if not wanted:
+            return
+        self._trim()
+        found: dict[int, list[Segment]] = {token_id: [] for token_id in wanted}
+        for row in connection.exec_driver_sql(_LOAD, (msgspec.json.encode(wanted).decode(),)):
+            venue, trades, first_key, last_key, first_slot, last_slot, first_time, last_time = row[2:10]
+            found[row[1]].append(
+                Segment(
+                    venue,
+                    trades,
+                    first_key,
+                    last_key,
+                    first_slot,
+                    last_slot,
+                    first_time,
+                    last_time,
+                    State(*row[10:14]),
+                    State(*row[14:18]),
+                    row[0],
+                )
+            )
+        for token_id, segments in found.items():
+            self._chains[token_id] = Chain(segments)
+
+    def __getitem__(self, token_id: int) -> Chain:
+        return self._chains[token_id]
+
+    def add(self, token_id: int, step: Step) -> None:
+        """Add a step, once, to a loaded chain."""
+        self._chains[token_id].add(step)
+        self._touched.add(token_id)
+
+    def rebuild(self, connection: sa.Connection, token_id: int) -> Chain:
+        """Link all that is recorded of a token anew: something of it was taken out, or could have been linked otherwise."""
+        connection.exec_driver_sql(_DELETE_TOKEN, (token_id,))
+        chain = self._chains[token_id] = Chain.of(_steps(connection, token_id))
+        self._touched.add(token_id)
+        return chain
+
+    def flush(self, connection: sa.Connection) -> list[int]:
+        """Write what has changed. Return the tokens whose number of segments did."""
+        inserts, updates, deletes = [], [], []
+        changed = []
+        for token_id in self._touched:
+            new_or_changed, gone = self._chains[token_id].take_changes()
+            is_new = False
+            for segment in new_or_changed:
+                values = (*_ends(segment), *segment.before, *segment.after)
+                if segment.id is None:
+                    is_new = True
+                    segment.id = self._next_id
+                    self._next_id += 1
+                    inserts.append((segment.id, token_id, *values))
+                else:
+                    updates.append((*values, segment.id))
+            deletes += [(number,) for number in gone]
+            if is_new or gone:
+                changed.append(token_id)
+        self._touched.clear()
+        for statement, rows in ((_DELETE, deletes), (_UPDATE, updates), (_INSERT, inserts)):
+            if rows:
+                connection.exec_driver_sql(statement, rows)
+        return changed
+
+    def _trim(self) -> None:
+        if len(self._chains) > _REMEMBERED:
+            for token_id in list(self._chains)[: len(self._chains) - _REMEMBERED // 2]:
+                if token_id not in self._touched:
+                    del self._chains[token_id]
+
+
+def _ends(segment: Segment) -> tuple[object, ...]:
+    return (
+        segment.venue,
+        segment.trades,
+        segment.first_key,
+        segment.last_key,
+        segment.first_slot,
+        segment.last_slot,
+        segment.first_time,
+        segment.last_time,
+    )
+
+
+def _steps(connection: sa.Connection, token_id: int) -> Iterable[Step]:
+    for venue, is_buy, tokens, quote, lp_fee, by_agent, slot, time, key, *after in connection.exec_driver_sql(
+        _TRADES, (token_id,)
+    ):
+        step = step_of_trade(venue, is_buy, tokens, quote, lp_fee, by_agent, slot, time, key, *after)
+        if step is not None:
+            yield step
+    for venue, slot, time, *reserves in connection.exec_driver_sql(_CHANGES, (token_id,)):
+        yield step_of_change(venue, slot, time, State(*reserves[:4]), State(*reserves[4:]))
+
+
+def step_of_change(venue: int, slot: int, time: int | None, before: State, after: State) -> Step:
+    """A change of reserves without a trade, as a step."""
+    key = chain_key("pool" if venue else "curve", slot, after.virtual_token or 0, after.virtual_quote or 0)
+    assert key is not None
+    return Step(venue, slot, time, key, before, after, trades=0)

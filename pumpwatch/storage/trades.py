@@ -1,0 +1,204 @@
+"""Trades to rows: each report finds the row of its trade, and each newly confirmed trade its place in its token's chain."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from pumpwatch.continuity import step_of_trade
+from pumpwatch.events import Trade, TradesDropped
+from pumpwatch.market import chain_key
+from pumpwatch.storage import statements
+from pumpwatch.storage.chains import Chains
+from pumpwatch.storage.identity import Row, count, merge
+from pumpwatch.storage.ids import Ids
+from pumpwatch.storage.recent import RecentSignatures
+from pumpwatch.storage.schema import CONFIRMED, DROPPED, FINALIZED, PROVISIONAL, VENUES
+
+#: A trade, its source, and when it arrived in unix microseconds.
+Arrival = tuple[Trade, str, int]
+_Group = tuple[int, str]
+_Values = tuple[Any, ...]
+
+_STATE, _IS_BUY, _QUOTE_AMOUNT, _EVENT_INDEX = (
+    Row.__struct_fields__.index(name) for name in ("state", "is_buy", "quote_amount", "event_index")
+)
+
+#: What a step of the chain is made of, in the order of its arguments.
+_of_step = operator.itemgetter(
+    *(
+        Row.__struct_fields__.index(name)
+        for name in (
+            "venue", "is_buy", "token_amount", "quote_amount", "lp_fee", "by_mayhem_agent", "slot", "block_time", "chain_key",
+            "virtual_token_reserves", "virtual_quote_reserves", "real_token_reserves", "real_quote_reserves",
+        )
+    )
+)  # fmt: skip
+
+_LARGEST = 2**63 - 1
+
+
+class Trades:
+    """
+    For one transaction.
+
+    Attributes:
+        added: By how much the number of rows in trade_log has changed.
+        to_rebuild: Tokens (by id) whose steps must be linked anew, as one was taken out.
+        linked: Tokens that got a new step.
+    """
+
+    def __init__(self, connection: sa.Connection, ids: Ids, recent: RecentSignatures, chains: Chains) -> None:
+        self._connection = connection
+        self._ids = ids
+        self._recent = recent
+        self._chains = chains
+        self.added = 0
+        self.to_rebuild: set[int] = set()
+        self.linked: set[int] = set()
+
+    def write(self, arrivals: list[Arrival]) -> None:
+        """Store trades of any source, in any order; the same twice is one."""
+        groups: dict[_Group, list[_Values]] = {}
+        tokens_of: dict[str, tuple[int, ...]] = {}
+        for trade, source, received_at_us in arrivals:
+            token_id = self._ids.token(trade.mint)
+            values = self._values(trade, token_id, source, received_at_us)
+            groups.setdefault((token_id, trade.signature), []).append(values)
+            tokens = tokens_of[trade.signature] = self._recent.note(token_id, trade.signature)
+            for other in tokens if len(tokens) > 1 else ():
+                groups.setdefault((other, trade.signature), [])
+        stored = self._stored(groups)
+        totals: dict[int, list[int]] = {}
+        inserts: list[_Values] = []
+        updates: list[_Values] = []
+        steps: list[tuple[int, _Values]] = []
+        for group, arrived in groups.items():
+            token_id, signature = group
+            total = totals.setdefault(token_id, [0, 0, 0, 0, 0])
+            before = stored.get(group, [])
+            if not before and len(arrived) == 1 and len(tokens_of[signature]) == 1:
+                values = arrived[0]
+                inserts.append(values + group)
+                count(total, values[_STATE], values[_IS_BUY], values[_QUOTE_AMOUNT])
+                if values[_STATE] == CONFIRMED:
+                    steps.append((token_id, values))
+                continue
+            for row in before:
+                count(total, row.state, row.is_buy, row.quote_amount, sign=-1)
+            of_transaction = [(token, signature) for token in tokens_of[signature]]
+            rows = merge(
+                [*before, *(Row(*values) for values in arrived)],
+                settled=lambda of=of_transaction: self._is_settled(of, groups, stored),  # type: ignore[misc]
+            )
+            known = {row.event_index: _placed(row) for row in before if row.state in (CONFIRMED, FINALIZED)}
+            for row in rows:
+                count(total, row.state, row.is_buy, row.quote_amount)
+                values = msgspec.structs.astuple(row)
+                if row.state in (CONFIRMED, FINALIZED):
+                    place = known.get(row.event_index)
+                    if place is None:
+                        steps.append((token_id, values))
+                    elif place != _placed(row):  # it landed again, in another block
+                        self.to_rebuild.add(token_id)
+                if row.id is None:
+                    inserts.append(values + group)
+                else:
+                    updates.append((*values[1:], row.id))
+        self._execute(statements.UPDATE_TRADE, updates)
+        self._execute(statements.INSERT_TRADE, inserts)
+        self._add_to_tokens(totals)
+        self._add_steps(steps)
+
+    def _add_steps(self, steps: list[tuple[int, _Values]]) -> None:
+        """Link newly confirmed trades to the chains of their tokens."""
+        self.linked = {token_id for token_id, _ in steps}
+        self._chains.load(self._connection, self.linked)
+        for token_id, values in steps:
+            step = step_of_trade(*_of_step(values))
+            if step is not None:
+                self._chains.add(token_id, step)
+
+    def drop(self, event: TradesDropped) -> None:
+        """Take the trades of a transaction that is not on the chain out of the record's numbers."""
+        token_id = self._ids.token(event.mint)
+        group = (token_id, event.signature)
+        total = [0, 0, 0, 0, 0]
+        dropped = [row for row in self._stored({group: []}).get(group, []) if row.state <= FINALIZED]
+        for row in dropped:
+            count(total, row.state, row.is_buy, row.quote_amount, sign=-1)
+            if row.event_index is not None:
+                self.to_rebuild.add(token_id)
+        self._execute(statements.SET_STATE, [(DROPPED, row.id) for row in dropped])
+        self._add_to_tokens({token_id: total})
+
+    def _is_settled(self, of: list[_Group], groups: dict[_Group, list[_Values]], stored: dict[_Group, list[Row]]) -> bool:
+        """Whether a chain source has told of this transaction, which it does whole, and all that it told could be read."""
+        told = any(values[_EVENT_INDEX] is not None for group in of for values in groups[group])
+        told = told or any(row.event_index is not None for group in of for row in stored.get(group, ()))
+        return told and not self._connection.exec_driver_sql(statements.IS_UNREAD, (of[0][1],)).first()
+
+    def _values(self, trade: Trade, token_id: int, source: str, received_at_us: int) -> _Values:
+        """The fields of a new :class:`Row`, in their order."""
+        of_chain = trade.event_index is not None
+        quote_id = self._ids.quote(self._connection, trade.quote_mint)
+        if of_chain:
+            self._ids.set_quote(self._connection, token_id, quote_id)
+        tokens, quote = trade.virtual_token_reserves, trade.virtual_quote_reserves
+        return (
+            None,
+            self._ids.wallet(trade.wallet),
+            trade.event_index,
+            CONFIRMED if of_chain else PROVISIONAL,
+            1 if trade.is_buy else 0,
+            VENUES[trade.venue],
+            1 if trade.by_mayhem_agent else 0,
+            trade.slot,
+            trade.block_time,
+            trade.token_amount,
+            trade.quote_amount,
+            trade.trader_quote_amount,
+            quote_id,
+            trade.protocol_fee,
+            trade.creator_fee,
+            trade.lp_fee,
+            tokens,
+            quote,
+            trade.real_token_reserves,
+            trade.real_quote_reserves,
+            chain_key(trade.venue, trade.slot, tokens, quote),
+            trade.message_key,
+            received_at_us if source == "pumpportal" else None,
+            received_at_us if source == "helius" else None,
+            received_at_us if source == "backfill" else None,
+        )
+
+    def _stored(self, groups: dict[_Group, list[_Values]]) -> dict[_Group, list[Row]]:
+        """What the database has of these groups already."""
+        wanted = msgspec.json.encode([(token_id, signature[-24:]) for token_id, signature in groups]).decode()
+        stored: dict[_Group, list[Row]] = {}
+        for token_id, signature, *values in self._connection.exec_driver_sql(statements.STORED_TRADES, (wanted,)):
+            # Signatures with the same end are found too; nobody asks for those.
+            stored.setdefault((token_id, signature), []).append(Row(*values))
+        return stored
+
+    def _add_to_tokens(self, totals: dict[int, list[int]]) -> None:
+        self.added += sum(total[0] for total in totals.values())
+        changes = []
+        for token_id, (trades, buys, *volumes, unknown) in totals.items():
+            volume, provisional = (max(-_LARGEST, min(number, _LARGEST)) for number in volumes)
+            if trades or buys or volume or provisional or unknown:
+                changes.append((trades, buys, volume, volume, provisional, provisional, unknown, token_id))
+        self._execute(statements.ADD_TO_TOKEN, changes)
+
+    def _execute(self, statement: str, parameters: list[_Values]) -> None:
+        if parameters:
+            self._connection.exec_driver_sql(statement, parameters)
+
+
+def _placed(row: Row) -> tuple[int | None, ...]:
+    """Where a trade of the chain stands in it."""
+    return row.slot, row.token_amount, row.virtual_token_reserves, row.virtual_quote_reserves

@@ -1,0 +1,298 @@
+"""What the record proves, as the writer keeps it: segments, anchors, gaps and verdicts in the transaction of the trades."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from storage_samples import MINT, WALLET, chain_trade, message_trade
+
+from pumpwatch.events import (
+    Anchor,
+    Delivery,
+    Event,
+    GapFilled,
+    GapFilling,
+    GapOpened,
+    Listed,
+    SpellStarted,
+    TokenCreated,
+    Trade,
+    TradesDropped,
+)
+from pumpwatch.market import Reserves, after_trade, curve_buy_quote, curve_sell_quote
+from pumpwatch.storage.store import Store
+
+START = Reserves(30_000_000_000, 1_073_000_000_000_000)
+REAL = 279_900_000_000_000
+SLOT = 400_000_000
+TIME = int(time.time()) - 600
+US = 1_000_000
+
+
+def trades(number: int) -> list[Trade]:
+    """A curve's first trades, one each slot: three buys, then a sale, and so on."""
+    state, made = START, []
+    for place in range(number):
+        is_buy = place % 4 != 3
+        tokens = 5_000_000_000_000 + place
+        quote = curve_buy_quote(tokens, state) if is_buy else curve_sell_quote(tokens, state)
+        state = after_trade(state, is_buy=is_buy, token_amount=tokens, quote_amount=quote)
+        made.append(
+            chain_trade(
+                signature="x" * 83 + f"{place:04d}",
+                is_buy=is_buy,
+                token_amount=tokens,
+                quote_amount=quote,
+                virtual_token_reserves=state.token,
+                virtual_quote_reserves=state.quote,
+                real_token_reserves=state.token - REAL,
+                real_quote_reserves=state.quote - START.quote,
+                slot=SLOT + place,
+                block_time=TIME + place,
+            )
+        )
+    return made
+
+
+def created() -> TokenCreated:
+    return TokenCreated(
+        signature="c" * 87,
+        mint=MINT,
+        bonding_curve=WALLET,
+        developer=WALLET,
+        event_index=0,
+        slot=SLOT,
+        block_time=TIME,
+        virtual_token_reserves=START.token,
+        virtual_quote_reserves=START.quote,
+        real_token_reserves=START.token - REAL,
+        quote_mint="So11111111111111111111111111111111111111112",
+    )
+
+
+def anchor(after: Trade | None, *, slot: int) -> Anchor:
+    state = START if after is None else Reserves(after.virtual_quote_reserves or 0, after.virtual_token_reserves or 0)
+    return Anchor(
+        mint=MINT,
+        venue="curve",
+        slot=slot,
+        asked_at_us=(TIME + slot - SLOT) * US,
+        block_time=TIME + slot - SLOT,
+        commitment="confirmed",
+        virtual_token_reserves=state.token,
+        virtual_quote_reserves=state.quote,
+        real_token_reserves=state.token - REAL,
+        real_quote_reserves=state.quote - START.quote,
+    )
+
+
+WATCHED = SpellStarted(kind="token", address=MINT, reason="admitted", at_us=TIME * US)
+
+
+class Record:
+    """A store with a file that any tool reads."""
+
+    def __init__(self, path: Path, *, grace_seconds: float = 0.0) -> None:
+        self.path = path
+        self.grace_seconds = grace_seconds
+        self.store = self._open()
+
+    def _open(self) -> Store:
+        return Store.open(self.path, origin="simulator", break_grace_seconds=self.grace_seconds)
+
+    def tell(self, *events: Event, source: str = "helius") -> None:
+        self.store.apply([Delivery(source=source, received_at_us=TIME * US, events=(event,)) for event in events])
+
+    def reopen(self) -> None:
+        self.store.close()
+        self.store = self._open()
+
+    def look(self) -> None:
+        self.store.look(now_us=time.time_ns() // 1000)
+
+    def ask(self, query: str) -> list[tuple[Any, ...]]:
+        connection = sqlite3.connect(self.path)
+        try:
+            return connection.execute(query).fetchall()
+        finally:
+            connection.close()
+
+    def verdict(self) -> tuple[Any, ...]:
+        return self.ask("SELECT completeness, proven_to_slot, holes FROM token_board")[0]
+
+    def gaps(self, columns: str = "cause, state") -> list[tuple[Any, ...]]:
+        return self.ask(f"SELECT {columns} FROM gaps ORDER BY id")
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Iterator[Record]:
+    record = Record(tmp_path / "a.db")
+    yield record
+    record.store.close()
+
+
+def test_chained_from_the_creation_to_an_anchor_is_complete(record: Record) -> None:
+    made = trades(8)
+    record.tell(WATCHED, created(), *made)
+    assert record.verdict()[0] == "unproven"  # nothing proves the end
+    record.tell(anchor(made[-1], slot=SLOT + 20))
+
+    assert record.verdict() == ("complete", SLOT + 20, 0)
+    assert record.ask("SELECT complete_from, complete_until FROM token_board") == [(TIME, TIME + 20)]
+    assert record.ask("SELECT count(*), sum(trades) FROM segments") == [(1, 8)]
+
+
+def test_a_missing_run_is_one_hole_of_its_net_size_and_closes_when_it_is_found(record: Record) -> None:
+    made = trades(8)
+    lost = made[3:5]
+    record.tell(WATCHED, created(), *made[:3], *made[5:])
+    record.look()
+
+    assert record.verdict()[0] == "holes"
+    net_tokens = sum(-t.token_amount if t.is_buy else t.token_amount for t in lost)
+    net_quote = sum((t.quote_amount or 0) * (1 if t.is_buy else -1) for t in lost)
+    assert record.gaps("cause, state, signature, net_token_amount, net_quote_amount, from_slot, to_slot") == [
+        ("break", "open", made[5].signature, net_tokens, net_quote, SLOT + 2, SLOT + 5)
+    ]
+    assert record.store.gaps_open == 1
+    record.tell(*lost, source="backfill")
+    record.tell(anchor(made[-1], slot=SLOT + 20))
+
+    assert record.gaps("state, closed_by, found") == [("closed", "chain", 2)]
+    assert record.verdict() == ("complete", SLOT + 20, 0)
+    assert record.store.gaps_open == 0
+
+
+def test_a_break_within_the_grace_is_none(tmp_path: Path) -> None:
+    record = Record(tmp_path / "a.db", grace_seconds=60)
+    made = trades(4)
+    record.tell(WATCHED, created(), made[0], made[2], made[3])
+    record.look()
+    assert record.gaps() == []
+    assert record.verdict()[0] == "unproven"
+    record.store.close()
+
+
+def test_breaks_are_found_again_after_a_restart(record: Record) -> None:
+    made = trades(6)
+    record.tell(WATCHED, created(), made[0], made[1], made[4])
+    record.reopen()
+    record.look()
+
+    assert record.gaps("cause, net_quote_amount") == [("break", (made[2].quote_amount or 0) - (made[3].quote_amount or 0))]
+    record.tell(made[3], made[2])
+    assert record.gaps("state") == [("closed",)]
+
+
+def test_a_state_after_none_of_our_trades_is_a_tail_that_its_trades_close(record: Record) -> None:
+    made = trades(6)
+    record.tell(WATCHED, created(), *made[:4], anchor(made[5], slot=SLOT + 9))
+    record.look()
+
+    net_quote = (made[4].quote_amount or 0) + (made[5].quote_amount or 0)
+    assert record.gaps("cause, state, net_quote_amount, from_slot, to_slot") == [("tail", "open", net_quote, SLOT + 3, SLOT + 9)]
+    assert record.verdict()[0] == "holes"
+    record.tell(*made[4:], source="backfill")
+    record.look()
+    assert record.gaps("state, closed_by, found") == [("closed", "chain", 2)]
+    assert record.verdict() == ("complete", SLOT + 9, 0)
+
+
+def test_an_anchor_of_an_earlier_slot_matches_the_trade_of_its_time(record: Record) -> None:
+    made = trades(6)
+    record.tell(WATCHED, created(), *made, anchor(made[2], slot=SLOT + 2))
+    assert record.verdict() == ("complete", SLOT + 2, 0)
+
+
+def test_an_anchor_that_lacks_one_lamport_proves_nothing(record: Record) -> None:
+    made = trades(2)
+    wrong = anchor(made[1], slot=SLOT + 5)
+    record.tell(WATCHED, created(), *made)
+    record.tell(Anchor(**{**{f: getattr(wrong, f) for f in wrong.__struct_fields__}, "real_quote_reserves": 1}))
+    record.look()
+    assert record.verdict()[0] == "holes"
+
+
+def time_gap() -> GapOpened:
+    return GapOpened(cause="disconnected", feed="helius", from_us=(TIME + 2) * US, to_us=(TIME + 5) * US)
+
+
+def test_a_gap_of_time_closes_when_every_token_watched_in_it_is_proven_past_it(record: Record) -> None:
+    made = trades(8)
+    record.tell(WATCHED, created(), *made, time_gap())
+    record.tell(GapFilling(gap_id=1, from_slot=SLOT + 1, to_slot=SLOT + 6))
+    record.tell(GapFilled(gap_id=1, at_us=TIME * US))
+    assert record.gaps() == [("disconnected", "filling")]
+    record.tell(anchor(made[5], slot=SLOT + 5), GapFilled(gap_id=1, at_us=TIME * US))
+    assert record.gaps() == [("disconnected", "filling")]  # that was before its end
+    record.tell(anchor(made[6], slot=SLOT + 6), GapFilled(gap_id=1, at_us=TIME * US))
+
+    assert record.gaps("cause, state, closed_by") == [("disconnected", "closed", "chain")]
+
+
+def test_a_gap_of_time_does_not_close_over_a_hole(record: Record) -> None:
+    made = trades(8)
+    record.tell(WATCHED, created(), *made[:3], *made[4:], time_gap())
+    record.tell(GapFilling(gap_id=1, from_slot=SLOT + 1, to_slot=SLOT + 6))
+    record.tell(anchor(made[7], slot=SLOT + 9), GapFilled(gap_id=1, at_us=TIME * US))
+    assert ("disconnected", "filling") in record.gaps()
+
+
+def test_a_finalized_list_closes_a_gap_of_a_token_without_a_chain(record: Record) -> None:
+    record.tell(WATCHED, message_trade(), time_gap())
+    record.tell(GapFilling(gap_id=1, from_slot=SLOT + 1, to_slot=SLOT + 6))
+    listed = Listed(mint=MINT, venue="curve", from_slot=SLOT, to_slot=SLOT + 6, commitment="confirmed", signatures=3, at_us=0)
+    record.tell(listed, GapFilled(gap_id=1, at_us=TIME * US))
+    assert record.gaps() == [("disconnected", "filling")]
+    final = Listed(mint=MINT, venue="curve", from_slot=SLOT, to_slot=SLOT + 6, commitment="finalized", signatures=3, at_us=0)
+    record.tell(final, GapFilled(gap_id=1, at_us=TIME * US))
+    assert record.gaps("cause, state, closed_by") == [("disconnected", "closed", "signatures")]
+
+
+def test_what_the_chains_own_list_does_not_explain_is_unfillable_and_said_once(record: Record) -> None:
+    made = trades(6)
+    record.tell(WATCHED, created(), *made[:2], *made[3:])
+    record.look()
+    listed = Listed(mint=MINT, venue="curve", from_slot=SLOT, to_slot=SLOT + 6, commitment="finalized", signatures=5, at_us=0)
+    record.tell(listed, GapFilled(gap_id=1, at_us=TIME * US))
+    record.look()
+
+    assert record.gaps("state, reason") == [("unfillable", "the chain's own history does not explain it")]
+    assert record.verdict()[0] == "unproven"
+
+
+def test_a_truncated_log_closes_with_its_transaction(record: Record) -> None:
+    record.tell(GapOpened(cause="log truncated", from_us=1, to_us=1, feed="helius", signature="s" * 87, slot=SLOT))
+    record.tell(GapFilled(gap_id=1, at_us=1))
+    assert record.gaps() == [("log truncated", "open")]
+    record.tell(GapFilled(gap_id=1, at_us=1, fetched=True))
+    assert record.gaps() == [("log truncated", "closed")]
+
+
+def test_dropped_trades_leave_the_record_and_come_back_if_the_chain_has_them(record: Record) -> None:
+    made = trades(4)
+    provisional = message_trade(signature="p" * 87)
+    record.tell(WATCHED, created(), *made, provisional, anchor(made[3], slot=SLOT + 9))
+    record.tell(TradesDropped(signature="p" * 87, mint=MINT), TradesDropped(signature=made[3].signature, mint=MINT))
+
+    assert record.ask("SELECT count(*) FROM trade_log") == [(3,)]
+    assert record.ask("SELECT trades FROM token_board") == [(3,)]
+    assert record.ask("SELECT state, count(*) FROM trades GROUP BY state") == [(1, 3), (3, 2)]
+    assert record.ask("SELECT trades FROM segments") == [(3,)]
+    record.tell(provisional)  # told again by PumpPortal: still not on the chain
+    assert record.ask("SELECT count(*) FROM trade_log") == [(3,)]
+    record.tell(made[3], source="backfill")
+    assert record.ask("SELECT count(*) FROM trade_log") == [(4,)]
+    assert record.ask("SELECT trades FROM segments") == [(4,)]
+
+
+def test_trades_in_any_order_end_in_the_same_segments(record: Record) -> None:
+    made = trades(40)
+    for place in (7, 3, 1, 5, 0, 9, 2, 8, 6, 4):
+        record.tell(*made[place::10])
+    assert record.ask("SELECT trades, first_slot, last_slot FROM segments") == [(40, SLOT, SLOT + 39)]
