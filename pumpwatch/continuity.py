@@ -164,7 +164,8 @@ class Chain:
     def segments(self) -> list[Segment]:
         """All segments in the chain's order: venue, slot, key. Not to be changed."""
         if self._in_order is None:
-            self._in_order = sorted(self._segments, key=attrgetter("first_key"))
+            # Of two that begin in a slot the one that goes on is the later, where keys do not tell (mayhem).
+            self._in_order = sorted(self._segments, key=attrgetter("venue", "first_slot", "last_slot", "first_key"))
         return self._in_order
 
     def take_changes(self) -> tuple[list[Segment], list[int]]:
@@ -180,6 +181,8 @@ class Chain:
         right = self._find(self._begins[venue], venue, after, step.slot, at_end=False)
         if left is None:
             if right is None:
+                if before == after:
+                    return  # a trade of nothing: whether it is there or not, its neighbours link
                 segment = Segment(
                     venue, step.trades, step.key, step.key, step.slot, step.slot, step.time, step.time, before, after
                 )
@@ -206,6 +209,8 @@ class Chain:
                 right.after,
             )
             self._remove(right)
+        if len(self._segments) > 1:
+            self._in_order = None
         self._list(self._ends[venue], left.after, left)
         self._changed[left] = None
 

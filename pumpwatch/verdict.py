@@ -104,11 +104,13 @@ def verdict(
             if one.reason is None:
                 doubts.append(f"the chain's own history does not explain the reserves after slot {one.from_slot}")
             continue
+        if not missing and not doubts:
+            # What is before it is chained, with or without an anchor.
+            proven_to_slot = None if one.left is None else one.from_slot - 1
         if one.reason is None:
             missing.append(one)
         else:
             doubts.append(f"{one.reason} (slots {one.from_slot} to {one.to_slot})")
-        proven_to_slot = _before(proven_to_slot, one)
     if missing or proofs.tail:
         return Verdict("holes", None, None, proven_to_slot, len(missing) + proofs.tail, _in_words(missing, proofs))
     if not segments and facts.start is None:
@@ -116,7 +118,6 @@ def verdict(
         doubts.append(recorded if has_chain_feed else "no chain feed: what PumpPortal tells proves nothing")
     elif proofs.anchored_slot is None or proofs.anchored_slot < from_slot:
         doubts.append("the chain's account was not seen yet in a state that our trades left")
-        proven_to_slot = None
     reason = "; ".join(doubts)
     if reason:
         return Verdict("unproven", None, None, proven_to_slot, 0, reason)
@@ -149,13 +150,6 @@ def _unwatched(spells: Spells) -> Iterator[tuple[int, int]]:
 def _is_listed(one: Break, proofs: Proofs) -> bool:
     """Whether all that was between its ends is recorded, by the chain's own list."""
     return any(venue == one.venue and start <= one.from_slot and one.to_slot <= end for venue, start, end in proofs.listings)
-
-
-def _before(proven_to_slot: int | None, one: Break) -> int | None:
-    """The last slot before a break, if that is less."""
-    if proven_to_slot is None or one.left is None:
-        return None
-    return min(proven_to_slot, one.from_slot - 1)
 
 
 def _in_words(missing: list[Break], proofs: Proofs) -> str:
