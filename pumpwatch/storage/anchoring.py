@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from pumpwatch.continuity import Chain, State, links
 from pumpwatch.events import Anchor
+from pumpwatch.storage.chains import slot_keys
 from pumpwatch.storage.schema import CONFIRMED, FINALIZED, VENUES
 
 #: Anchors kept of each token, newest first; older ones prove nothing that these do not.
@@ -111,8 +112,7 @@ def _match(
     last = max((segment for segment in chain.segments if segment.venue == venue), key=lambda s: s.last_key, default=None)
     if last is not None and last.last_slot <= slot:
         return Match(is_matched=True, key=last.last_key) if links(venue, last.after, state) else _NO_MATCH
-    prefix = bytes((venue,))
-    rows = connection.exec_driver_sql(_LAST_TRADE, (token_id, prefix, prefix + (slot + 1).to_bytes(8, "big"))).all()
+    rows = connection.exec_driver_sql(_LAST_TRADE, (token_id, bytes((venue,)), slot_keys(venue, slot)[1])).all()
     if rows:
         key, *after = rows[0]
         return Match(is_matched=True, key=key) if links(venue, State(*after), state) else _NO_MATCH

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
 
-from pumpwatch.continuity import Chain, Segment, State, Step, step_of_trade
+from pumpwatch.continuity import CURVE, Chain, Segment, State, Step, order_by_linking, step_of_trade
 from pumpwatch.market import chain_key
 from pumpwatch.storage.schema import CONFIRMED, FINALIZED
 
@@ -34,6 +34,17 @@ _TRADES: Final = f"""
         virtual_token_reserves, virtual_quote_reserves, real_token_reserves, real_quote_reserves
     FROM trades WHERE token_id = ? AND state IN ({CONFIRMED}, {FINALIZED}) AND chain_key IS NOT NULL ORDER BY chain_key
 """
+_OF_SLOT: Final = _TRADES.replace("AND chain_key IS NOT NULL", "AND chain_key >= ? AND chain_key < ?").replace(
+    "SELECT", "SELECT id,"
+)
+_LAST_BEFORE: Final = f"""
+    SELECT virtual_token_reserves, iif(by_mayhem_agent, NULL, virtual_quote_reserves), real_token_reserves, real_quote_reserves
+    FROM trades WHERE token_id = ? AND chain_key < ? AND state IN ({CONFIRMED}, {FINALIZED}) ORDER BY chain_key DESC LIMIT 1
+"""
+_SLOTS: Final = "SELECT DISTINCT slot FROM trades WHERE token_id = ? AND venue = 0 AND slot IS NOT NULL"
+_MAYHEM: Final = "SELECT id FROM tokens WHERE is_mayhem_mode = 1 AND id IN (SELECT value FROM json_each(?))"
+_SET_MAYHEM: Final = "UPDATE tokens SET is_mayhem_mode = 1 WHERE id = ? AND is_mayhem_mode IS NULL"
+_SET_KEY: Final = "UPDATE trades SET chain_key = ? WHERE id = ?"
 _CHANGES: Final = """
     SELECT venue, slot, block_time,
         before_virtual_token_reserves, before_virtual_quote_reserves, before_real_token_reserves, before_real_quote_reserves,
@@ -52,12 +63,15 @@ class Chains:
     def __init__(self) -> None:
         self._chains: dict[int, Chain] = {}
         self._touched: set[int] = set()
+        #: Tokens whose order inside a slot is found by linking.
+        self._mayhem: set[int] = set()
         self._next_id = 1
 
     def forget(self, connection: sa.Connection) -> None:
         """Start again from what the database has."""
         self._chains.clear()
         self._touched.clear()
+        self._mayhem.clear()
         self._next_id = int(connection.exec_driver_sql(_NEXT_ID).scalar_one())
 
     def load(self, connection: sa.Connection, token_ids: Iterable[int]) -> None:
@@ -67,7 +81,9 @@ class Chains:
             return
         self._trim()
         found: dict[int, list[Segment]] = {token_id: [] for token_id in wanted}
-        for row in connection.exec_driver_sql(_LOAD, (msgspec.json.encode(wanted).decode(),)):
+        as_json = (msgspec.json.encode(wanted).decode(),)
+        self._mayhem.update(number for (number,) in connection.exec_driver_sql(_MAYHEM, as_json))
+        for row in connection.exec_driver_sql(_LOAD, as_json):
             venue, trades, first_key, last_key, first_slot, last_slot, first_time, last_time = row[2:10]
             found[row[1]].append(
                 Segment(
@@ -94,6 +110,34 @@ class Chains:
         """Add a step, once, to a loaded chain."""
         self._chains[token_id].add(step)
         self._touched.add(token_id)
+
+    def is_mayhem(self, token_id: int) -> bool:
+        """Whether the product of the reserves says nothing of the order of a loaded token's trades."""
+        return token_id in self._mayhem
+
+    def set_mayhem(self, connection: sa.Connection, token_id: int) -> None:
+        """It is known now that this is a mayhem token: order all that is there of it."""
+        self._mayhem.add(token_id)
+        connection.exec_driver_sql(_SET_MAYHEM, (token_id,))
+        self.order(connection, token_id, (slot for (slot,) in connection.exec_driver_sql(_SLOTS, (token_id,)).all()))
+
+    def order(self, connection: sa.Connection, token_id: int, slots: Iterable[int]) -> None:
+        """Give the trades of a mayhem token, in these slots of its curve, the places in which they link."""
+        for slot in sorted(set(slots)):
+            first, behind = slot_keys(CURVE, slot)
+            # By what they are, not by the order in which they came, of which nothing may remain.
+            rows = sorted(
+                connection.exec_driver_sql(_OF_SLOT, (token_id, first, behind)), key=lambda row: (*row[10:12], *row[2:5])
+            )
+            steps = [step for step in (_step(row[1:]) for row in rows) if step is not None]
+            if len(steps) != len(rows):
+                continue
+            before = connection.exec_driver_sql(_LAST_BEFORE, (token_id, first)).first() if len(rows) > 1 else None
+            order = order_by_linking(None if before is None else State(*before), steps)
+            keys = ((first + place.to_bytes(16, "big"), rows[number]) for place, number in enumerate(order))
+            changed = [(key, row[0]) for key, row in keys if key != row[9]]
+            if changed:
+                connection.exec_driver_sql(_SET_KEY, changed)
 
     def rebuild(self, connection: sa.Connection, token_id: int) -> Chain:
         """Link all that is recorded of a token anew: something of it was taken out, or could have been linked otherwise."""
@@ -156,6 +200,17 @@ def _steps(connection: sa.Connection, token_id: int) -> Iterable[Step]:
             yield step
     for venue, slot, time, *reserves in connection.exec_driver_sql(_CHANGES, (token_id,)):
         yield step_of_change(venue, slot, time, State(*reserves[:4]), State(*reserves[4:]))
+
+
+def _step(row: Any) -> Step | None:
+    venue, is_buy, tokens, quote, lp_fee, by_agent, slot, time, key, *after = row
+    return step_of_trade(venue, is_buy, tokens, quote, lp_fee, by_agent, slot, time, key, *after)
+
+
+def slot_keys(venue: int, slot: int) -> tuple[bytes, bytes]:
+    """The least chain_key of a slot, and the least behind it."""
+    prefix = bytes((venue,))
+    return prefix + slot.to_bytes(8, "big"), prefix + (slot + 1).to_bytes(8, "big")
 
 
 def step_of_change(venue: int, slot: int, time: int | None, before: State, after: State) -> Step:

@@ -13,7 +13,7 @@ from pumpwatch.breaks import Break, Facts, breaks
 from pumpwatch.continuity import CURVE, POOL, Segment, State, links
 from pumpwatch.events import GapFilled, GapFilling
 from pumpwatch.storage.anchoring import match_again
-from pumpwatch.storage.chains import Chains
+from pumpwatch.storage.chains import Chains, slot_keys
 from pumpwatch.verdict import Proofs, Verdict, holes, verdict
 
 _NEVER: Final = 2**62
@@ -90,7 +90,10 @@ _INSERT_FOUND_GAP: Final = """
     WHERE state = 'closed' OR from_slot IS NOT excluded.from_slot OR net_quote_amount IS NOT excluded.net_quote_amount
         OR net_token_amount IS NOT excluded.net_token_amount
 """
-_SIGNATURE_AT: Final = "SELECT signature FROM trades WHERE token_id = ? AND chain_key = ? AND state IN (1, 2)"
+_OF_SLOT: Final = "SELECT signature FROM trades WHERE token_id = ? AND chain_key >= ? AND chain_key < ? AND state IN (1, 2)"
+#: The trade of a slot that leaves so many tokens, and the one that finds them.
+_LEFT: Final = f"{_OF_SLOT} AND virtual_token_reserves = ?"
+_RIGHT: Final = f"{_OF_SLOT} AND virtual_token_reserves + iif(is_buy, token_amount, -token_amount) = ?"
 _TOKEN_ID: Final = "SELECT id FROM tokens WHERE mint = ?"
 _WATCHED_IN: Final = """
     SELECT DISTINCT tokens.id FROM spells JOIN tokens ON tokens.mint = address
@@ -169,11 +172,17 @@ class Judging:
         #: Gaps were opened or closed.
         self.has_gaps = False
 
-    def judge(self, token_ids: Iterable[int]) -> None:
-        """Bring what is said of these tokens up to date, and close the gaps that their chains have closed."""
+    def judge(self, token_ids: Iterable[int], *, relink: bool = False) -> None:
+        """
+        Bring what is said of these tokens up to date, and close the gaps that their chains have closed.
+
+        Args:
+            relink: Try whether a broken mayhem token links better in another order, which takes as long as it has trades.
+
+        """
         for token in self.tokens(token_ids).values():
             chain = self._chains[token.id]
-            if token.facts.is_mayhem and _is_broken(chain.segments):
+            if relink and token.facts.is_mayhem and _is_broken(chain.segments):
                 # States of such a token may repeat: what was linked in the order of arrival may have to be linked otherwise.
                 chain = self._chains.rebuild(self._connection, token.id)
                 self._chains.flush(self._connection)
@@ -209,7 +218,7 @@ class Judging:
         if not due:
             return
         self._chains.load(self._connection, due)
-        self.judge(due)
+        self.judge(due, relink=True)
 
     def filling(self, event: GapFilling) -> None:
         """Backfill has taken up a gap."""
@@ -373,11 +382,15 @@ class Judging:
 
     def _neighbours(self, token: Token, hole: Break) -> tuple[str | None, str | None]:
         """Signatures of the last trade before a hole and the first behind it."""
-        left = None if hole.left is None else self._signature_at(token.id, hole.left.last_key)
-        return left, None if hole.right is None else self._signature_at(token.id, hole.right.first_key)
+        left, right = hole.left, hole.right
+        return (
+            None if left is None else self._signature(_LEFT, token.id, left.venue, left.last_slot, left.after),
+            None if right is None else self._signature(_RIGHT, token.id, right.venue, right.first_slot, right.before),
+        )
 
-    def _signature_at(self, token_id: int, key: bytes) -> str | None:
-        row = self._connection.exec_driver_sql(_SIGNATURE_AT, (token_id, key)).first()
+    def _signature(self, query: str, token_id: int, venue: int, slot: int, state: State) -> str | None:
+        keys = slot_keys(venue, slot)
+        row = self._connection.exec_driver_sql(query, (token_id, *keys, state.virtual_token)).first()
         return None if row is None else str(row[0])
 
     def _tokens_of(self, gap: _Gap) -> dict[int, Token]:

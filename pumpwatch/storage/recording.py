@@ -58,6 +58,7 @@ class Recording:
         self._judging = judging
         #: Tokens of which something was learnt that may change what is proven of them.
         self._to_judge: set[int] = set()
+        self._mayhem: set[int] = set()
         self._late: list[Anchor | Listed | GapFilling | GapFilled] = []
         self._counts: dict[str, int] = {}
         self._trades = Trades(connection, ids, recent, chains)
@@ -113,6 +114,9 @@ class Recording:
         to_rebuild = self._trades.to_rebuild
         if to_rebuild or self._to_judge:
             self._chains.load(self._connection, to_rebuild | self._to_judge)
+        self._chains.load(self._connection, self._mayhem)
+        for token_id in self._mayhem:
+            self._chains.set_mayhem(self._connection, token_id)
         for token_id in to_rebuild:
             self._chains.rebuild(self._connection, token_id)
         to_judge = self._to_judge | to_rebuild | set(self._chains.flush(self._connection))
@@ -241,6 +245,8 @@ class Recording:
         self._execute(statements.CREATED_BY_CHAIN if of_chain else statements.CREATED_BY_PUMPPORTAL, [values])
         if of_chain:
             self._to_judge.add(self._ids.token(event.mint))
+        if event.is_mayhem_mode:
+            self._mayhem.add(self._ids.token(event.mint))
 
     def _write_reserve_change(self, event: ReservesChanged) -> None:
         token_id = self._ids.token(event.mint)

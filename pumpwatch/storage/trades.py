@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from pumpwatch.continuity import step_of_trade
+from pumpwatch.continuity import CURVE, step_of_trade
 from pumpwatch.events import Trade, TradesDropped
 from pumpwatch.market import chain_key
 from pumpwatch.storage import statements
@@ -23,8 +23,8 @@ Arrival = tuple[Trade, str, int]
 _Group = tuple[int, str]
 _Values = tuple[Any, ...]
 
-_STATE, _IS_BUY, _QUOTE_AMOUNT, _EVENT_INDEX = (
-    Row.__struct_fields__.index(name) for name in ("state", "is_buy", "quote_amount", "event_index")
+_STATE, _IS_BUY, _QUOTE_AMOUNT, _EVENT_INDEX, _BY_AGENT = (
+    Row.__struct_fields__.index(name) for name in ("state", "is_buy", "quote_amount", "event_index", "by_mayhem_agent")
 )
 
 #: What a step of the chain is made of, in the order of its arguments.
@@ -117,10 +117,18 @@ class Trades:
         """Link newly confirmed trades to the chains of their tokens."""
         self.linked = {token_id for token_id, _ in steps}
         self._chains.load(self._connection, self.linked)
+        places: dict[int, set[int]] = {}
         for token_id, values in steps:
             step = step_of_trade(*_of_step(values))
-            if step is not None:
-                self._chains.add(token_id, step)
+            if step is None:
+                continue
+            self._chains.add(token_id, step)
+            if values[_BY_AGENT] and not self._chains.is_mayhem(token_id):
+                self._chains.set_mayhem(self._connection, token_id)
+            if step.venue == CURVE and self._chains.is_mayhem(token_id):
+                places.setdefault(token_id, set()).add(step.slot)
+        for token_id, slots in places.items():
+            self._chains.order(self._connection, token_id, slots)
 
     def drop(self, event: TradesDropped) -> None:
         """Take the trades of a transaction that is not on the chain out of the record's numbers."""
