@@ -218,7 +218,7 @@ class Chain:
         """The segment that ends (or begins) in *state* and not later (earlier) than *slot*; of several the nearest."""
         key = _key(venue, state)
         found: Iterable[Segment] = index.get(key, ()) if key is not None else ()
-        if self._has_old and self._has_new and not venue:
+        if not venue and (self._has_new if state[3] is None else self._has_old):
             found = self._segments
         best = None
         for segment in found:
