@@ -111,7 +111,11 @@ class Market:
 
     def time_of(self, slot: int) -> int:
         """The chain's clock in *slot*, unix seconds: all of its transactions show it."""
-        return self._start_time + math.floor((slot - self._start_slot) * SLOT_SECONDS)
+        return self._start_time + math.floor(self.seconds_of(slot))
+
+    def seconds_of(self, slot: int) -> float:
+        """When *slot* begins, in seconds after the start."""
+        return (slot - self._start_slot) * SLOT_SECONDS
 
     def next(self, at_seconds: float) -> Transaction:
         """The next transaction, *at_seconds* after the start; times must not go backwards."""

@@ -113,6 +113,7 @@ class Simulator:
         self._others_at = 0.0
         self._made = 0
         self._began = time.monotonic()
+        self._began_wall = time.time()
         self._passed = 0.0
         self._background: list[threading.Thread] = []
         self._thread = threading.Thread(target=self._run, name="simulator", daemon=True)
@@ -133,6 +134,10 @@ class Simulator:
     def seconds(self) -> float:
         """Since this simulator was made, by the chain's clock."""
         return time.monotonic() - self._began + self._passed
+
+    def slot_us(self, slot: int) -> int:
+        """When *slot* began, in unix microseconds of the machine's clock (unless time was let pass)."""
+        return int((self._began_wall + self.market.seconds_of(slot)) * 1e6)
 
     def pass_time(self, seconds: float) -> None:
         """Let the chain be so much older at once, without a transaction: what was made is confirmed, or finalized, after it."""
