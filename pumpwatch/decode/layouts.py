@@ -147,6 +147,60 @@ class CreatePoolFields(NamedTuple):
     pool: bytes
 
 
+class MayhemParamsFields(NamedTuple):
+    """``UpdateMayhemVirtualParamsEvent``: virtual reserves before it, and after it (``new_*``); the real ones do not change."""
+
+    timestamp: int
+    mint: bytes
+    virtual_token_reserves: int
+    virtual_sol_reserves: int
+    new_virtual_token_reserves: int
+    new_virtual_sol_reserves: int
+    real_token_reserves: int
+    real_sol_reserves: int
+
+
+class DepositFields(NamedTuple):
+    """PumpSwap ``DepositEvent``: pool reserves (the vaults) BEFORE it."""
+
+    timestamp: int
+    pool_base_token_reserves: int
+    pool_quote_token_reserves: int
+    base_amount_in: int
+    quote_amount_in: int
+    pool: bytes
+
+
+class WithdrawFields(NamedTuple):
+    """PumpSwap ``WithdrawEvent``: pool reserves (the vaults) BEFORE it."""
+
+    timestamp: int
+    pool_base_token_reserves: int
+    pool_quote_token_reserves: int
+    base_amount_out: int
+    quote_amount_out: int
+    pool: bytes
+
+
+class InitBoostFields(NamedTuple):
+    """PumpSwap ``InitBoostEvent``: the quote side after it; *virtual_quote_reserves* is a signed i128."""
+
+    timestamp: int
+    pool: bytes
+    virtual_quote_reserves: bytes
+    real_quote_reserves_after: int
+
+
+class BoostBuyAndBurnFields(NamedTuple):
+    """PumpSwap ``BoostBuyAndBurnEvent``: both vaults after it; *virtual_quote_reserves* is a signed i128."""
+
+    timestamp: int
+    pool: bytes
+    virtual_quote_reserves: bytes
+    real_quote_reserves_after: int
+    base_reserves_after: int
+
+
 class Layout(Generic[_RecordT]):
     """One event of one program: its discriminator, all its fields, and how to read those of its record."""
 
@@ -253,6 +307,45 @@ CREATE_POOL: Final = Layout(
     is_holder_reward:bool""",
     CreatePoolFields,
 )
+MAYHEM_PARAMS: Final = Layout(
+    PUMP,
+    "UpdateMayhemVirtualParamsEvent",
+    """timestamp:i64 mint:pk virtual_token_reserves:u64 virtual_sol_reserves:u64 new_virtual_token_reserves:u64
+    new_virtual_sol_reserves:u64 real_token_reserves:u64 real_sol_reserves:u64""",
+    MayhemParamsFields,
+)
+DEPOSIT: Final = Layout(
+    PUMP_AMM,
+    "DepositEvent",
+    """timestamp:i64 lp_token_amount_out:u64 max_base_amount_in:u64 max_quote_amount_in:u64 user_base_token_reserves:u64
+    user_quote_token_reserves:u64 pool_base_token_reserves:u64 pool_quote_token_reserves:u64 base_amount_in:u64
+    quote_amount_in:u64 lp_mint_supply:u64 pool:pk user:pk user_base_token_account:pk user_quote_token_account:pk
+    user_pool_token_account:pk""",
+    DepositFields,
+)
+WITHDRAW: Final = Layout(
+    PUMP_AMM,
+    "WithdrawEvent",
+    """timestamp:i64 lp_token_amount_in:u64 min_base_amount_out:u64 min_quote_amount_out:u64 user_base_token_reserves:u64
+    user_quote_token_reserves:u64 pool_base_token_reserves:u64 pool_quote_token_reserves:u64 base_amount_out:u64
+    quote_amount_out:u64 lp_mint_supply:u64 pool:pk user:pk user_base_token_account:pk user_quote_token_account:pk
+    user_pool_token_account:pk""",
+    WithdrawFields,
+)
+INIT_BOOST: Final = Layout(
+    PUMP_AMM,
+    "InitBoostEvent",
+    "timestamp:i64 mint:pk bonding_curve:pk pool:pk virtual_quote_reserves:i128 real_quote_reserves_after:u64",
+    InitBoostFields,
+)
+BOOST_BUY_AND_BURN: Final = Layout(
+    PUMP_AMM,
+    "BoostBuyAndBurnEvent",
+    """timestamp:i64 mint:pk bonding_curve:pk pool:pk authority:pk quote_amount_in_requested:u64 quote_amount_in_used:u64
+    base_amount_burned:u64 virtual_quote_reserves:i128 real_quote_reserves_after:u64 base_reserves_after:u64
+    boost_vault_remaining:u64""",
+    BoostBuyAndBurnFields,
+)
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -267,15 +360,14 @@ NOT_RECORDED: Final = {
     DistributeFeeToHoldersEvent ExtendAccountEvent InitUserVolumeAccumulatorEvent MigrateBondingCurveCreatorEvent
     MinimumDistributableFeeEvent RemoveQuoteControlMintEvent ReservedFeeRecipientsEvent SetCreatorEvent SetMetaplexCreatorEvent
     SetParamsEvent SetQuoteControlAdminEvent SweepBondingCurveFeeEvent SyncUserVolumeAccumulatorEvent UpdateCreatorFeeConfigEvent
-    UpdateGlobalAuthorityEvent UpdateMayhemVirtualParamsEvent"""
+    UpdateGlobalAuthorityEvent"""
     ),
     PUMP_AMM: _names(
-        """AdminCtoPoolEvent AdminUpdateTokenIncentivesEvent BoostBuyAndBurnEvent ClaimCashbackEvent
-    ClaimTokenIncentivesEvent CloseUserVolumeAccumulatorEvent CollectCoinCreatorFeeEvent CreateConfigEvent DepositEvent
-    DisableEvent ExtendAccountEvent InitBoostEvent InitUserVolumeAccumulatorEvent MigratePoolCoinCreatorEvent
+        """AdminCtoPoolEvent AdminUpdateTokenIncentivesEvent ClaimCashbackEvent
+    ClaimTokenIncentivesEvent CloseUserVolumeAccumulatorEvent CollectCoinCreatorFeeEvent CreateConfigEvent
+    DisableEvent ExtendAccountEvent InitUserVolumeAccumulatorEvent MigratePoolCoinCreatorEvent
     ReservedFeeRecipientsEvent SetBondingCurveCoinCreatorEvent SetBoostAuthorityEvent SetMetaplexCoinCreatorEvent
-    SweepPoolFeeEvent SyncUserVolumeAccumulatorEvent UpdateAdminEvent UpdateCreatorFeeConfigEvent UpdateFeeConfigEvent
-    WithdrawEvent"""
+    SweepPoolFeeEvent SyncUserVolumeAccumulatorEvent UpdateAdminEvent UpdateCreatorFeeConfigEvent UpdateFeeConfigEvent"""
     ),
 }
 

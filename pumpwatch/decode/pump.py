@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Final
 
 from pumpwatch.decode.addresses import MAYHEM_AGENT, QUOTE_DECIMALS, ZERO_KEY, to_address
-from pumpwatch.decode.layouts import COMPLETE, CREATE, MIGRATION, POST_COMPLETE_BUY, TRADE, TradeFields
+from pumpwatch.decode.layouts import COMPLETE, CREATE, MAYHEM_PARAMS, MIGRATION, POST_COMPLETE_BUY, TRADE, TradeFields
 from pumpwatch.decode.place import Decoder, Place, bounded
 from pumpwatch.decode.text import clean_bytes
-from pumpwatch.events import WRAPPED_SOL, CurveCompleted, Event, PoolSeen, TokenCreated, TokenMigrated, Trade
+from pumpwatch.events import WRAPPED_SOL, CurveCompleted, Event, PoolSeen, ReservesChanged, TokenCreated, TokenMigrated, Trade
 
 
 def decode_trade(payload: bytes, place: Place) -> tuple[Event, ...]:
@@ -161,6 +161,36 @@ def decode_post_complete_buy(payload: bytes, place: Place) -> tuple[Event, ...]:
     return POST_COMPLETE_BUY.told(trade, surplus)
 
 
+def decode_mayhem_params(payload: bytes, place: Place) -> tuple[Event, ...]:
+    """
+    Decode an ``UpdateMayhemVirtualParamsEvent``. Raises as :func:`decode_trade`.
+
+    It does not name the quote mint. No curve in SOL has a virtual quote reserve of 0: with 0, the quote is another, and its
+    reserves are not in the event.
+    """
+    fields, surplus = MAYHEM_PARAMS.read(payload)
+    in_sol = fields.virtual_sol_reserves > 0 or fields.new_virtual_sol_reserves > 0
+    real_quote = fields.real_sol_reserves if in_sol else None
+    changed = ReservesChanged(
+        signature=place.signature,
+        event_index=place.event_index,
+        slot=place.slot,
+        block_time=fields.timestamp,
+        mint=to_address(fields.mint),
+        venue="curve",
+        kind="mayhem params",
+        before_virtual_token_reserves=fields.virtual_token_reserves,
+        before_virtual_quote_reserves=fields.virtual_sol_reserves if in_sol else None,
+        before_real_token_reserves=fields.real_token_reserves,
+        before_real_quote_reserves=real_quote,
+        virtual_token_reserves=fields.new_virtual_token_reserves,
+        virtual_quote_reserves=fields.new_virtual_sol_reserves if in_sol else None,
+        real_token_reserves=fields.real_token_reserves,
+        real_quote_reserves=real_quote,
+    )
+    return MAYHEM_PARAMS.told(changed, surplus)
+
+
 #: Discriminator -> decoder, for every event of this program that becomes a record.
 DECODERS: Final[dict[bytes, Decoder]] = {
     TRADE.discriminator: decode_trade,
@@ -168,6 +198,7 @@ DECODERS: Final[dict[bytes, Decoder]] = {
     COMPLETE.discriminator: decode_complete,
     MIGRATION.discriminator: decode_migration,
     POST_COMPLETE_BUY.discriminator: decode_post_complete_buy,
+    MAYHEM_PARAMS.discriminator: decode_mayhem_params,
 }
 
 

@@ -10,9 +10,18 @@ from __future__ import annotations
 from typing import Final
 
 from pumpwatch.decode.addresses import ZERO_KEY, canonical_pool, to_address
-from pumpwatch.decode.layouts import BUY, CREATE_POOL, SELL, SellFields
+from pumpwatch.decode.layouts import (
+    BOOST_BUY_AND_BURN,
+    BUY,
+    CREATE_POOL,
+    DEPOSIT,
+    INIT_BOOST,
+    SELL,
+    WITHDRAW,
+    SellFields,
+)
 from pumpwatch.decode.place import Decoder, Place, bounded
-from pumpwatch.events import Counted, Event, PoolSeen, Trade
+from pumpwatch.events import Counted, Event, PoolSeen, ReservesChanged, Trade
 from pumpwatch.market import Reserves, after_trade
 
 _OTHER_POOL: Final = Counted(kind="pool not canonical")
@@ -124,12 +133,89 @@ def decode_create_pool(payload: bytes, place: Place) -> tuple[Event, ...]:
     return CREATE_POOL.told(seen, surplus)
 
 
+def decode_deposit(payload: bytes, place: Place) -> tuple[Event, ...]:
+    """Decode a ``DepositEvent`` of a pool that *place* knows: the vaults only. Raises as :func:`decode_buy`."""
+    fields, surplus = DEPOSIT.read(payload)
+    vaults = Reserves(fields.pool_quote_token_reserves, fields.pool_base_token_reserves)
+    after = Reserves(vaults.quote + fields.quote_amount_in, vaults.token + fields.base_amount_in)
+    return DEPOSIT.told(_liquidity_moved("deposit", fields.pool, fields.timestamp, vaults, after, place), surplus)
+
+
+def decode_withdraw(payload: bytes, place: Place) -> tuple[Event, ...]:
+    """Decode a ``WithdrawEvent`` as :func:`decode_deposit`."""
+    fields, surplus = WITHDRAW.read(payload)
+    vaults = Reserves(fields.pool_quote_token_reserves, fields.pool_base_token_reserves)
+    after = Reserves(vaults.quote - fields.quote_amount_out, vaults.token - fields.base_amount_out)
+    return WITHDRAW.told(_liquidity_moved("withdraw", fields.pool, fields.timestamp, vaults, after, place), surplus)
+
+
+def decode_init_boost(payload: bytes, place: Place) -> tuple[Event, ...]:
+    """Decode an ``InitBoostEvent``: the quote side after it, which is all that it tells. Raises as :func:`decode_buy`."""
+    fields, surplus = INIT_BOOST.read(payload)
+    effective = _effective(fields.real_quote_reserves_after, 0, fields.virtual_quote_reserves).quote
+    changed = ReservesChanged(
+        signature=place.signature,
+        event_index=place.event_index,
+        slot=place.slot,
+        block_time=fields.timestamp,
+        mint=place.pool(to_address(fields.pool)).mint,
+        venue="pool",
+        kind="init boost",
+        virtual_quote_reserves=bounded(effective),
+        real_quote_reserves=fields.real_quote_reserves_after,
+    )
+    return INIT_BOOST.told(changed, surplus)
+
+
+def decode_boost_buy_and_burn(payload: bytes, place: Place) -> tuple[Event, ...]:
+    """Decode a ``BoostBuyAndBurnEvent``: the state after it, which is all that it tells. Raises as :func:`decode_buy`."""
+    fields, surplus = BOOST_BUY_AND_BURN.read(payload)
+    after = _effective(fields.real_quote_reserves_after, fields.base_reserves_after, fields.virtual_quote_reserves)
+    changed = ReservesChanged(
+        signature=place.signature,
+        event_index=place.event_index,
+        slot=place.slot,
+        block_time=fields.timestamp,
+        mint=place.pool(to_address(fields.pool)).mint,
+        venue="pool",
+        kind="boost buy and burn",
+        virtual_token_reserves=after.token,
+        virtual_quote_reserves=bounded(after.quote),
+        real_token_reserves=fields.base_reserves_after,
+        real_quote_reserves=fields.real_quote_reserves_after,
+    )
+    return BOOST_BUY_AND_BURN.told(changed, surplus)
+
+
 #: Discriminator -> decoder, for every event of this program that becomes a record.
 DECODERS: Final[dict[bytes, Decoder]] = {
     BUY.discriminator: decode_buy,
     SELL.discriminator: decode_sell,
     CREATE_POOL.discriminator: decode_create_pool,
+    DEPOSIT.discriminator: decode_deposit,
+    WITHDRAW.discriminator: decode_withdraw,
+    INIT_BOOST.discriminator: decode_init_boost,
+    BOOST_BUY_AND_BURN.discriminator: decode_boost_buy_and_burn,
 }
+
+
+def _liquidity_moved(kind: str, pool: bytes, timestamp: int, before: Reserves, after: Reserves, place: Place) -> ReservesChanged:
+    """What is known is the vaults; the event has no virtual quote reserve, so the effective one is not."""
+    return ReservesChanged(
+        signature=place.signature,
+        event_index=place.event_index,
+        slot=place.slot,
+        block_time=timestamp,
+        mint=place.pool(to_address(pool)).mint,
+        venue="pool",
+        kind=kind,
+        before_virtual_token_reserves=before.token,
+        before_real_token_reserves=before.token,
+        before_real_quote_reserves=before.quote,
+        virtual_token_reserves=bounded(after.token),
+        real_token_reserves=bounded(after.token),
+        real_quote_reserves=bounded(after.quote),
+    )
 
 
 def _effective(quote_vault: int, base_vault: int, virtual_quote: bytes | None) -> Reserves:

@@ -12,7 +12,18 @@ import pytest
 from pumpwatch.decode import layouts
 from pumpwatch.decode.addresses import MAYHEM_AGENT, PUMP, USDC, ZERO_KEY, bonding_curve, canonical_pool, to_address
 from pumpwatch.decode.payloads import Payload, decode_payloads
-from pumpwatch.events import WRAPPED_SOL, Counted, CurveCompleted, Event, PoolSeen, Rejected, TokenCreated, TokenMigrated, Trade
+from pumpwatch.events import (
+    WRAPPED_SOL,
+    Counted,
+    CurveCompleted,
+    Event,
+    PoolSeen,
+    Rejected,
+    ReservesChanged,
+    TokenCreated,
+    TokenMigrated,
+    Trade,
+)
 from pumpwatch.market import Reserves, before_trade, curve_buy_quote, curve_buy_tokens, curve_sell_quote
 
 SIGNATURE = "5" * 88
@@ -324,3 +335,35 @@ def assert_completes(event: Trade, curve: Trade) -> None:
     assert event.protocol_fee is not None
     assert event.creator_fee is not None
     assert event.trader_quote_amount == event.quote_amount + event.protocol_fee + event.creator_fee
+
+
+@pytest.mark.parametrize("in_sol", [True, False])
+def test_new_virtual_reserves_of_a_mayhem_coin_are_a_step_without_a_trade(write: Write, in_sol: bool) -> None:
+    quote = {"virtual_sol_reserves": 30, "new_virtual_sol_reserves": 20, "real_sol_reserves": 2} if in_sol else {}
+    values = {
+        "timestamp": 5,
+        "mint": MINT,
+        "virtual_token_reserves": 9,
+        "new_virtual_token_reserves": 8,
+        "real_token_reserves": 3,
+    }
+    payload = write(layouts.MAYHEM_PARAMS.discriminator, layouts.MAYHEM_PARAMS.fields, values | quote)[0]
+    assert decode(payload) == (
+        ReservesChanged(
+            signature=SIGNATURE,
+            mint=to_address(MINT),
+            venue="curve",
+            kind="mayhem params",
+            event_index=0,
+            slot=7,
+            block_time=5,
+            before_virtual_token_reserves=9,
+            before_virtual_quote_reserves=30 if in_sol else None,
+            before_real_token_reserves=3,
+            before_real_quote_reserves=2 if in_sol else None,
+            virtual_token_reserves=8,
+            virtual_quote_reserves=20 if in_sol else None,
+            real_token_reserves=3,
+            real_quote_reserves=2 if in_sol else None,
+        ),
+    )

@@ -12,7 +12,7 @@ from solders.pubkey import Pubkey
 from pumpwatch.decode import layouts
 from pumpwatch.decode.addresses import PUMP, PUMP_AMM, USDC, canonical_pool, to_address
 from pumpwatch.decode.payloads import Payload, decode_payloads
-from pumpwatch.events import WRAPPED_SOL, Counted, Event, PoolSeen, Rejected, TokenMigrated, Trade
+from pumpwatch.events import WRAPPED_SOL, Counted, Event, PoolSeen, Rejected, ReservesChanged, TokenMigrated, Trade
 from pumpwatch.market import Reserves, before_trade, fee, pool_buy_quote, pool_buy_tokens, pool_sell_quote
 
 SIGNATURE = "5" * 88
@@ -221,10 +221,73 @@ def _key(address: str) -> bytes:
     return bytes(Pubkey.from_string(address))
 
 
-def test_deposits_and_other_known_events_are_counted(corpus: Path) -> None:
-    for identity, name in (
-        ("s40/deposit", "DepositEvent"),
-        ("s40/withdraw", "WithdrawEvent"),
-        ("s32/init_boost", "InitBoostEvent"),
-    ):
-        assert decode(corpus_payload(corpus, identity), pools={}) == (Counted(kind=f"not recorded: {name}"),)
+def change(*bodies: bytes, pool: bytes) -> list[ReservesChanged]:
+    address = to_address(pool)
+    return [event for event in decode(*bodies, pools={address: seen(address)}) if isinstance(event, ReservesChanged)]
+
+
+def test_a_real_deposit_moves_the_vaults(corpus: Path) -> None:
+    body = corpus_payload(corpus, "s40/deposit")
+    (event,) = change(body, pool=_key("3Nfu1VWsoUbRwS9sXmMLzGJfVp2dWHf6Xw75JoSvvwZQ"))
+    assert event == ReservesChanged(
+        signature=SIGNATURE,
+        mint="A" * 43,
+        venue="pool",
+        kind="deposit",
+        event_index=0,
+        slot=7,
+        block_time=int.from_bytes(body[8:16], "little"),
+        before_virtual_token_reserves=1_652_969_862_671,
+        before_real_token_reserves=1_652_969_862_671,
+        before_real_quote_reserves=4_203_492_200_023_607,
+        virtual_token_reserves=1_652_969_862_671 + 10_008_857,
+        real_token_reserves=1_652_969_862_671 + 10_008_857,
+        real_quote_reserves=4_203_492_200_023_607 + 25_452_459_334,
+    )
+
+
+def test_a_real_withdrawal_moves_the_vaults(corpus: Path) -> None:
+    (event,) = change(corpus_payload(corpus, "s40/withdraw"), pool=_key("CumioQrRqWyLv2Xdge2aFVgTgVrBZuF7y2PNTuDQfhXg"))
+    assert (event.kind, event.before_real_token_reserves, event.before_real_quote_reserves) == (
+        "withdraw",
+        103_113_808_015,
+        72_459_229_861_346,
+    )
+    assert (event.virtual_token_reserves, event.virtual_quote_reserves, event.real_quote_reserves) == (4, None, 2739)
+
+
+def test_a_real_init_boost_tells_the_quote_side_after_it(corpus: Path) -> None:
+    body = corpus_payload(corpus, "s32/init_boost")
+    (event,) = change(body, pool=body[80:112])
+    assert (event.kind, event.venue, event.real_quote_reserves) == ("init boost", "pool", 46_054_525_433)
+    assert event.virtual_quote_reserves == 46_054_525_433 + 82_815_481_362
+    assert (event.virtual_token_reserves, event.before_virtual_quote_reserves) == (None, None)
+
+
+def test_a_boost_buy_tells_the_state_after_it(write: Write) -> None:
+    layout = layouts.BOOST_BUY_AND_BURN
+    values = {
+        "timestamp": 5,
+        "pool": POOL,
+        "virtual_quote_reserves": -7,
+        "real_quote_reserves_after": 100,
+        "base_reserves_after": 9,
+    }
+    (event,) = change(write(layout.discriminator, layout.fields, values)[0], pool=POOL)
+    after = (event.virtual_token_reserves, event.virtual_quote_reserves, event.real_token_reserves, event.real_quote_reserves)
+    assert (event.kind, event.block_time, after) == ("boost buy and burn", 5, (9, 93, 9, 100))
+
+
+def test_a_change_of_an_unknown_pool_is_kept(corpus: Path) -> None:
+    for identity in ("s40/deposit", "s40/withdraw", "s32/init_boost"):
+        (kept,) = decode(corpus_payload(corpus, identity), pools={})
+        assert isinstance(kept, Rejected)
+        assert (kept.kind, kept.ours) == ("unknown pool", True)
+
+
+def test_a_withdrawal_of_more_than_there_is_cannot_be(write: Write) -> None:
+    values = {"pool": POOL, "pool_base_token_reserves": 5, "base_amount_out": 6}
+    body = write(layouts.WITHDRAW.discriminator, layouts.WITHDRAW.fields, values)[0]
+    (kept,) = decode(body, pools={to_address(POOL): seen(to_address(POOL))})
+    assert isinstance(kept, Rejected)
+    assert kept.kind == "out of range"
