@@ -133,7 +133,7 @@ def _is_unwatched(one: Break, spells: Spells) -> bool:
     """Whether a break reaches into a time without a spell."""
     from_time = -_NEVER if one.from_time is None else one.from_time
     to_time = _NEVER if one.to_time is None else one.to_time
-    return any(start < to_time and from_time < end for start, end in _unwatched(spells))
+    return any(start < end and start < to_time and from_time < end for start, end in _unwatched(spells))
 
 
 def _unwatched(spells: Spells) -> Iterator[tuple[int, int]]:
