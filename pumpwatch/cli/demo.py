@@ -8,17 +8,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from pumpwatch.errors import UsageError
-from pumpwatch.simulator.delivered import Feed
 from pumpwatch.simulator.faults import FAULTS
-from pumpwatch.simulator.grading import Grade, grade, recorded_count
+from pumpwatch.simulator.grading import grade, recorded_count
 from pumpwatch.simulator.limits import PROVIDERS
+from pumpwatch.simulator.proof import Claims, claims, examine
+from pumpwatch.simulator.report import summary
 from pumpwatch.simulator.simulator import Simulator
 
 #: The worker must have subscribed by then.
@@ -29,6 +29,11 @@ _DRAIN_SECONDS: Final = 30.0
 _STANDSTILL_SECONDS: Final = 8.0
 _SETTLED_SECONDS: Final = 1.5
 _STOP_SECONDS: Final = 10.0
+
+#: Then: how long it may take to close all gaps and prove every token, and how long nothing may change in that.
+_SETTLE_SECONDS: Final = 120.0
+_UNSETTLED_SECONDS: Final = 20.0
+_LOOK_SECONDS: Final = 0.5
 
 #: The last part of a run is without new faults, so that all connections are up again at its end.
 _QUIET_SHARE: Final = 0.3
@@ -52,6 +57,9 @@ _SETTINGS: Final[Mapping[str, str]] = {
     "PUMPWATCH_CONNECTION_BACKOFF_LONGEST_SECONDS": "1",
     "PUMPWATCH_CONNECTION_HEALTHY_AFTER_SECONDS": "1",
     "PUMPWATCH_WRITER_BUSY_TIMEOUT_SECONDS": "0.5",
+    "PUMPWATCH_BACKFILL_ANCHOR_ACTIVE_SECONDS": "2",
+    "PUMPWATCH_BACKFILL_ANCHOR_IDLE_SECONDS": "5",
+    "PUMPWATCH_BACKFILL_BREAK_GRACE_SECONDS": "1.5",
 }
 
 
@@ -128,7 +136,8 @@ def run_demo(*, seconds: float, rate: float, faults: tuple[str, ...], provider: 
         database: A file that does not exist yet; by default one named after the time, in the current directory.
 
     Returns:
-        0; 1 if a delivered trade is missing, doubled or wrong; the worker's own status if it ended by itself.
+        0; 1 if a trade is missing, doubled or wrong, a gap is left open, or the record claims what is not true; the worker's own
+        status if it ended by itself.
 
     Raises:
         UsageError: An unknown fault or provider, or a file that exists.
@@ -145,8 +154,9 @@ def run_demo(*, seconds: float, rate: float, faults: tuple[str, ...], provider: 
             worker = Worker(_environment(simulator, target, provider), folder, folder / "worker.log", played)
             simulator.kill_worker = worker.kill
             worker.start()
+            settled = True
             try:
-                status = _run(simulator, worker, seconds=seconds, faults=faults, target=target)
+                status, settled = _run(simulator, worker, seconds=seconds, faults=faults, target=target)
             finally:
                 stopped = worker.stop()
             if status is not None:
@@ -162,10 +172,12 @@ def run_demo(*, seconds: float, rate: float, faults: tuple[str, ...], provider: 
                 interest=simulator.interest,
                 phantoms=simulator.phantoms,
             )
-            print(summary(result, simulator=simulator, target=target, stopped=stopped))
+            proof = examine(target, market=simulator.market, slot_us=simulator.slot_us)
+            print(summary(result, proof, happened=simulator.happened, target=target))
             if stopped != 0:
                 _say(f"the worker did not stop cleanly ({stopped}); its last words:\n{worker.last_words()}")
-            return 0 if result.passed and stopped == 0 else 1
+            kept = proof.is_true and not (settled and (proof.missing or proof.gaps_left))
+            return 0 if result.passed and kept and stopped == 0 else 1
 
 
 def _check(faults: tuple[str, ...], provider: str | None, target: Path) -> None:
@@ -204,13 +216,22 @@ def _environment(simulator: Simulator, target: Path, provider: str | None) -> di
     }
 
 
-def _run(simulator: Simulator, worker: Worker, *, seconds: float, faults: tuple[str, ...], target: Path) -> int | None:
-    """The run itself; returns the worker's status if it ended by itself. Ctrl-C ends the run, not the grading."""
+def _run(
+    simulator: Simulator, worker: Worker, *, seconds: float, faults: tuple[str, ...], target: Path
+) -> tuple[int | None, bool]:
+    """
+    The run itself. Ctrl-C ends the run, not the grading.
+
+    Returns:
+        The worker's status if it ended by itself, and whether it had its time to fetch what was missing.
+
+    """
+    settled = False
     try:
         _say(f"starting the worker; it records into {target}")
         _wait(lambda: simulator.pumpportal.subscribed_new() and bool(simulator.solana.open_clients()), worker, _START_SECONDS)
         if worker.ended() is not None:
-            return worker.ended()
+            return worker.ended(), False
         troubles = f", faults: {', '.join(faults)}" if faults else ""
         _say(f"the market opens: {seconds:g} s at {simulator.rate:g} trades/s{troubles}")
         _plan(simulator, faults, seconds)
@@ -219,11 +240,13 @@ def _run(simulator: Simulator, worker: Worker, *, seconds: float, faults: tuple[
         simulator.close_market()
         simulator.no_more_faults()
         _drain(simulator, worker, target)
+        settle(simulator, worker, target, _SETTLE_SECONDS)
+        settled = True
     except KeyboardInterrupt:
         _say("stopped by Ctrl-C")
         simulator.close_market()
         simulator.no_more_faults()
-    return worker.ended()
+    return worker.ended(), settled
 
 
 def _wait(condition: Callable[[], bool], worker: Worker, seconds: float) -> bool:
@@ -280,43 +303,23 @@ def _drain(simulator: Simulator, worker: Worker, target: Path) -> None:
         time.sleep(_POLL_SECONDS)
 
 
-def summary(result: Grade, *, simulator: Simulator, target: Path, stopped: int | None) -> str:
-    """The table that ends a run."""
-    del stopped
-    happened = Counter(fault.name for fault in simulator.happened)
-    rows: list[tuple[str, str, str]] = [
-        ("traded on chain", f"{result.traded}", "from the first trade of the opening coins on"),
-        ("  of watched coins", f"{result.watched}", f"{result.watched_recorded} of them recorded"),
-    ]
-    names: dict[Feed, str] = {"pumpportal": "PumpPortal", "helius": "Helius"}
-    for feed, name in names.items():
-        missing = result.missing_by_feed.get(feed, 0)
-        rows.append((f"delivered by {name}", f"{result.delivered.get(feed, 0)}", f"{missing} of them not recorded"))
-        other = result.uncredited.get(feed, 0)
-        remark = f"{other} delivered ones are known from the other feed only" if other else ""
-        rows.append((f"  recorded as from {name}", f"{result.credited.get(feed, 0)}", remark))
-    rows += [
-        ("recorded", f"{result.recorded}", "each trade once"),
-        ("  confirmed by the chain", f"{result.confirmed}", ""),
-        ("duplicates", f"{result.duplicates}", ""),
-        ("wrong values", f"{result.wrong}", ""),
-        (
-            "not on chain",
-            f"{result.invented}",
-            f"and {result.phantoms} provisional ones that never landed" if result.phantoms else "",
-        ),
-        ("MISSING", f"{result.missing}", "delivered and not recorded"),
-    ]
-    if result.excused:
-        rows.append(("  lost in a recorded gap", f"{result.excused}", "not counted as missing"))
-    rows.append(("gaps recorded", f"{sum(result.gaps.values())}", ", ".join(f"{cause} {n}" for cause, n in result.gaps.items())))
-    if happened:
-        rows.append(("faults made", f"{happened.total()}", ", ".join(f"{name} {count}" for name, count in happened.items())))
-    lines = [f"{label:<28}{count:>9}  {remark}".rstrip() for label, count, remark in rows]
-    lines += [f"  ! {problem}" for problem in result.problems]
-    verdict = "Everything that a feed delivered is in the file, once and right." if result.passed else "The record is NOT right."
-    query = "SELECT symbol, side, token_amount / 1e6, price, wallet FROM trade_log ORDER BY received_at_us DESC LIMIT 10"
-    return "\n".join([*lines, "", verdict, f"The file: {target}", "Ask it, with any SQLite tool:", f"  {query};"])
+def settle(simulator: Simulator, worker: Worker, target: Path, seconds: float) -> None:
+    """Wait until no gap is open and every token is proven to its last trade; at most *seconds*, and not while nothing moves."""
+    began = moved = time.monotonic()
+    next_progress = began + _PROGRESS_SECONDS
+    before: Claims | None = None
+    while time.monotonic() < began + seconds and worker.ended() is None:
+        found = claims(target)
+        if found != before:
+            before, moved = found, time.monotonic()
+            if found.is_whole and examine(target, market=simulator.market, slot_us=simulator.slot_us).is_whole:
+                return
+        elif time.monotonic() > moved + _UNSETTLED_SECONDS:
+            return
+        if time.monotonic() >= next_progress:
+            next_progress += _PROGRESS_SECONDS
+            _say(f"  waiting for proof: {found.open_gaps} gaps open, {found.proven} of {found.watched} tokens proven")
+        time.sleep(_LOOK_SECONDS)
 
 
 def _say(text: str) -> None:

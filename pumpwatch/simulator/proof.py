@@ -30,6 +30,15 @@ _TOKENS: Final = """
 """
 _SPELLS: Final = "SELECT address, started_at_us, ifnull(ended_at_us, 9223372036854775807) FROM spells WHERE kind = 'token'"
 _GAPS: Final = "SELECT cause, state, mint, net_token_amount, net_quote_amount, from_slot, to_slot, reason FROM gaps"
+_CLAIMS: Final = """
+    SELECT
+        (SELECT count(*) FROM trade_log WHERE confirmed = 1),
+        (SELECT count(*) FROM gaps WHERE state IN ('open', 'filling')),
+        count(*),
+        ifnull(sum(completeness IN ('complete', 'since', 'spell')), 0),
+        ifnull(sum(proven_to_slot), 0)
+    FROM tokens WHERE mint IN (SELECT address FROM spells WHERE kind = 'token')
+"""
 _RECORDED: Final = "SELECT signature, event_index, sources FROM trade_log WHERE confirmed = 1"
 
 
@@ -83,8 +92,9 @@ class Proof:
         return sum(count for (state, _), count in self.gaps.items() if state in states)
 
     @property
-    def open_gaps(self) -> int:
-        return self.gaps_in("open", "filling")
+    def gaps_left(self) -> int:
+        """Gaps that are not closed, and those that nobody can close."""
+        return self.gaps_in("open", "filling", "unfillable")
 
     @property
     def is_true(self) -> bool:
@@ -95,12 +105,41 @@ class Proof:
     def is_whole(self) -> bool:
         """Nothing is missing, no gap is left, and every watched token is proven to its last trade."""
         unproven = sum(count for verdict, count in self.verdicts.items() if verdict not in _PROVEN)
-        return not (self.missing or self.open_gaps or self.gaps_in("unfillable") or unproven or self.behind)
+        return not (self.missing or self.gaps_left or unproven or self.behind)
 
     def complain(self, text: str) -> None:
         """Keep the first few problems."""
         if len(self.problems) < _EXAMPLES:
             self.problems.append(text)
+
+
+class Claims(NamedTuple):
+    """
+    What a record says of itself at this moment, in numbers.
+
+    Attributes:
+        watched: Tokens with a spell; *proven*: those that are complete, or complete since, or in their spell.
+        proven_slots: Sum of the slots up to which they are: it changes while proof goes on.
+    """
+
+    recorded: int
+    open_gaps: int
+    watched: int
+    proven: int
+    proven_slots: int
+
+    @property
+    def is_whole(self) -> bool:
+        return not self.open_gaps and self.proven == self.watched > 0
+
+
+def claims(database: Path) -> Claims:
+    """Ask the record; all is 0 while there is none."""
+    try:
+        with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
+            return Claims(*connection.execute(_CLAIMS).fetchone())
+    except sqlite3.OperationalError:
+        return Claims(0, 0, 0, 0, 0)
 
 
 def examine(database: Path, *, market: Market, slot_us: Callable[[int], int], trades: Iterable[TradeRow] | None = None) -> Proof:
