@@ -129,7 +129,7 @@ class History:
                 return _listing(found, reached=joined)
             is_full = len(page) >= self._rows_per_page
             if not new and not (is_full and overlaps):
-                return _listing(found, reached=joined and not is_full)
+                return _listing(found, reached=joined)
             before, overlaps = _continue_after(page) if new else (page[-1].signature, False)
             if is_full and not overlaps:
                 # The cut goes through a slot: what is on neither side of it cannot be told.

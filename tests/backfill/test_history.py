@@ -197,15 +197,15 @@ def test_a_page_in_disorder_does_not_end_the_list_early(server: ScriptedServer, 
         return {"signature": name, "slot": slot, "err": None, "blockTime": None}
 
     pages = [
-        [row("a", 110), row("c", 90), row("b", 105)],
-        [row("c", 90), row("b", 105), row("d", 101)],
-        [row("b", 105), row("d", 101), row("e", 89)],
+        [row("a", 110), row("c", 90), row("b", 105), row("x", 95)],
+        [row("c", 90), row("d", 101), row("y", 89), row("z", 88)],
+        [row("z", 88), row("u", 70), row("v", 60), row("w", 50)],
     ]
     server.script(*[odd({"id": 0, "result": page}) for page in pages])
 
-    listing = History(client, rows_per_page=3).signatures(ADDRESS, down_to_slot=100)
+    listing = History(client, rows_per_page=4).signatures(ADDRESS, down_to_slot=100)
 
-    assert [row.signature for row in listing.rows] == ["a", "b", "d", "c", "e"]
+    assert [row.signature for row in listing.rows if row.slot >= 100] == ["a", "b", "d"]
 
 
 def test_a_node_that_has_not_reached_the_slot_says_so(server: ScriptedServer, client: Rpc) -> None:
@@ -384,6 +384,16 @@ def test_refused_it_falls_back_for_good_and_gives_nothing_twice(server: Scripted
     assert not history.has_whole
     list(history.whole(ADDRESS, from_slot=1010, to_slot=1020))
     assert len(archive.asked) == at
+
+
+def test_pages_that_overlap_give_nothing_twice(server: ScriptedServer, paid: Rpc) -> None:
+    pages = [
+        {"data": [transaction("a"), transaction("b")], "paginationToken": "1:1"},
+        {"data": [transaction("b"), transaction("c")]},
+    ]
+    server.script(*[odd({"id": 0, "result": page}) for page in pages])
+
+    assert [name for name, _ in History(paid).whole(ADDRESS, from_slot=0, to_slot=9)] == ["a", "b", "c"]
 
 
 def test_trouble_is_not_a_refusal(server: ScriptedServer, paid: Rpc) -> None:

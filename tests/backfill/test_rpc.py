@@ -15,6 +15,7 @@ import msgspec
 import pytest
 from loguru import logger
 from rpc_server import KEY, Odd, ScriptedServer, always, each, error, odd, result
+from simulator_clients import until
 
 from pumpwatch import providers
 from pumpwatch.backfill import posting, rpc
@@ -391,11 +392,19 @@ def test_the_whole_of_a_request_has_one_deadline(server: ScriptedServer, hanging
 
 
 def test_after_a_request_that_hung_the_next_one_is_not_confused(server: ScriptedServer) -> None:
-    server.script(odd({"id": 0, "result": "late"}, silent_seconds=0.6), always("right"))
-    with make(server, timeout_seconds=0.3) as client:
-        assert client.call("getHealth") == "right"
-        time.sleep(0.5)
-        assert client.call("getHealth") == "right"
+    server.script(odd({"id": 0, "result": "late"}, silent_seconds=1.0), always("right"))
+    with make(server, timeout_seconds=0.5, tries=2) as client:
+        for _ in range(8):
+            assert client.call("getHealth") == "right"
+            time.sleep(0.1)
+
+
+def test_a_request_that_was_given_up_leaves_no_thread_behind(server: ScriptedServer) -> None:
+    server.script(odd(b" " * 1000, drip_seconds=0.05))
+    with make(server, timeout_seconds=0.3, tries=1) as client, pytest.raises(RpcFailed, match="in time"):
+        client.call("getSlot")
+
+    until(lambda: not any(thread.name == "rpc request" for thread in threading.enumerate()))
 
 
 def test_a_server_that_accepts_and_never_speaks_tls_does_not_hang_us() -> None:
