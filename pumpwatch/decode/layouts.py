@@ -15,6 +15,9 @@ from pumpwatch.decode.addresses import PUMP, PUMP_AMM
 from pumpwatch.decode.borsh import DISCRIMINATOR_BYTES, Field, Reader
 from pumpwatch.events import Counted, Event
 
+#: What the kind of a count begins with whose event has bytes behind the last field that we know.
+SURPLUS_KIND: Final = "surplus bytes: "
+
 _RecordT = TypeVar("_RecordT", bound=NamedTuple)
 
 
@@ -209,7 +212,7 @@ class Layout(Generic[_RecordT]):
         self.name = name
         self.discriminator = discriminator(name)
         self.fields = [Field(*text.split(":")) for text in fields.split()]
-        self.surplus_kind = f"surplus bytes: {name}"
+        self.surplus_kind = f"{SURPLUS_KIND}{name}"
         self._record: Callable[..., _RecordT] = record
         self._whole_record: Callable[[tuple[object, ...]], _RecordT] = record._make  # takes no defaults, so it is quicker
         self._size = len(record._fields)
