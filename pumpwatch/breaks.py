@@ -84,8 +84,17 @@ def breaks(segments: Sequence[Segment], facts: Facts) -> list[Break]:
     end = on_curve[-1].after if on_curve else facts.start
     if end is not None and not _is_sold_out(end, facts) and (in_pool or _left_curve_slot(facts) is not None):
         found.append(_end_of_curve(on_curve, end, in_pool, facts))
-    found.extend(_in_pool(in_pool, on_curve, facts))
+    found.extend(_in_pool(in_pool, on_curve, facts)[0])
     return found
+
+
+def is_end(segments: Sequence[Segment], facts: Facts, venue: int, seen: State) -> bool:
+    """Whether an account *seen* after all steps of *segments*, in the chain's order, is in the state that they left."""
+    on_curve = [segment for segment in segments if segment.venue == CURVE]
+    if venue == CURVE:
+        end = on_curve[-1].after if on_curve else facts.start
+        return end is not None and links(CURVE, end, seen)
+    return _at_seam(_in_pool(segments[len(on_curve) :], on_curve, facts)[1], seen)[0]
 
 
 def _on_curve(on_curve: list[Segment], facts: Facts) -> Iterator[Break]:
@@ -96,13 +105,14 @@ def _on_curve(on_curve: list[Segment], facts: Facts) -> Iterator[Break]:
         yield _break(left, right, left.after, facts)
 
 
-def _in_pool(in_pool: Sequence[Segment], on_curve: list[Segment], facts: Facts) -> Iterator[Break]:
+def _in_pool(in_pool: Sequence[Segment], on_curve: list[Segment], facts: Facts) -> tuple[list[Break], State]:
     """
-    Between segments of a pool, and at its opening.
+    Between segments of a pool, and at its opening; and the state that they leave, as far as it is known.
 
     The pool opens with what the curve leaves less the migration fee, or with what a PostCompleteBuy left of that, at its vaults;
     a virtual quote reserve may be added then or later, by InitBoost or without a word (fact sheet 5, 6.3).
     """
+    found: list[Break] = []
     rest = list(in_pool)
     left = on_curve[-1] if on_curve else None
     state = State(facts.migrated_token_amount, None, facts.migrated_token_amount, facts.migrated_quote_amount)
@@ -113,7 +123,7 @@ def _in_pool(in_pool: Sequence[Segment], on_curve: list[Segment], facts: Facts) 
         elif state.virtual_token is None:
             state = State(left.after.real_token, None, left.after.real_token, left.after.real_quote)
     elif left is not None and _is_sold_out(left.after, facts) and _lacks_buy_before_opening(facts):
-        yield _lost_before_opening(left, facts)
+        found.append(_lost_before_opening(left, facts))
     doubt: str | None = None
     for right in rest:
         if right.trades == 0 and right.before.virtual_quote is None:
@@ -125,8 +135,9 @@ def _in_pool(in_pool: Sequence[Segment], on_curve: list[Segment], facts: Facts) 
         if left is not None or state.virtual_token is not None or facts.start is not None:
             is_linked, reason = _at_seam(state, right.before)
             if doubt is not None or not is_linked:
-                yield _break(left, right, state, facts, reason=reason or doubt)
+                found.append(_break(left, right, state, facts, reason=reason or doubt))
         left, state, doubt = right, right.after, None
+    return found, state
 
 
 def _at_seam(state: State, before: State) -> tuple[bool, str | None]:

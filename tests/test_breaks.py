@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from pumpwatch.breaks import Facts, breaks
+from pumpwatch.breaks import Facts, breaks, is_end
 from pumpwatch.continuity import CURVE, POOL, Chain, State, Step, step_of_trade
 from pumpwatch.market import Reserves, after_trade, chain_key, curve_buy_quote, fee, pool_buy_quote, pool_sell_quote
 
@@ -214,3 +214,29 @@ def test_the_agents_parameters_are_a_step_like_any_other() -> None:
         chain.add(step)
     assert [(segment.trades, segment.first_slot, segment.last_slot) for segment in chain.segments] == [(3, 100, COMPLETED)]
     assert len(found([first, moved(second), moved(third)], facts(None))) == 1
+
+
+def test_an_account_is_compared_with_what_the_record_ends_in() -> None:
+    steps = curve()
+    quote = raised(steps)
+    opened = State(POOL_TOKENS, quote + 9, POOL_TOKENS, quote)
+    ends = [
+        ([], facts(None), CURVE, START),
+        (steps[:2], facts(None), CURVE, steps[1].after),
+        (steps, facts(quote), POOL, opened),
+        ([*steps, boost(quote + 9, quote)], facts(quote), POOL, opened),
+        (steps + pool(quote), facts(quote), POOL, pool(quote)[-1].after),
+    ]
+    for seen, of, venue, state in ends:
+        segments = Chain.of(seen).segments
+        assert is_end(segments, of, venue, state)
+        # As long as the virtual quote reserve is not known, the vault is what counts.
+        for field in ("virtual_token", "real_quote") if seen is steps and venue == POOL else ("virtual_token", "virtual_quote"):
+            assert not is_end(segments, of, venue, state._replace(**{field: (getattr(state, field) or 0) + 1}))
+    assert not is_end([], Facts(), CURVE, START)
+    assert not is_end([], Facts(), POOL, opened)
+    early = bought_before_opening(quote)
+    assert early.after.real_quote is not None
+    of = facts(early.after.real_quote, tokens=early.after.real_token or 0)
+    boosted = early.after._replace(virtual_quote=early.after.real_quote + 5)
+    assert is_end(Chain.of([*steps, early]).segments, of, POOL, boosted)
