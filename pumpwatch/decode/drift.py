@@ -28,8 +28,8 @@ _LASTING_SECONDS: Final = 240.0
 _FEWEST_LASTING: Final = 3
 _LASTING_SHARE: Final = 0.2
 
-#: A token's chain is in pieces when this many links, and half of all, fail in the window; for the alarm, so it must be for half of
-#: the tokens with some trades. A lost connection fails one link of each token, a lossy feed few of many.
+#: A token's chain is in pieces when this many links, and half of all, fail in the window. The alarm is for half of the tokens
+#: with some trades being so. A lost connection fails one link of each token, a lossy feed few of many.
 _FEWEST_BREAKS: Final = 3
 _BROKEN_SHARE: Final = 0.5
 _FEWEST_STEPS: Final = 4
@@ -42,10 +42,12 @@ _REMEMBERED_SIGNATURES: Final = 1000
 _REMEMBERED_TOKENS: Final = 10_000
 _TOLD_KINDS: Final = 4
 
-#: Kinds of :class:`pumpwatch.events.Rejected` that mean another layout. A number out of range can be one, but is in reach of anyone
-#: with a pool of his own: it counts where it lasts, not by itself.
+#: Kinds of :class:`pumpwatch.events.Rejected` that mean another layout. A number out of range can be one, but is in reach of
+#: anyone with a pool of his own: it counts where it lasts, not by itself.
 _ODD_KINDS: Final = ("unknown event", "unreadable event", "bad base64", "unreadable transaction", "out of range")
 _NOT_ALONE: Final = "out of range"
+_NOT_READ: Final = "update pumpwatch; the raw is kept; then run `python -m pumpwatch db redecode`"
+_STILL_READ: Final = "all of them could still be read: update pumpwatch when it suits you"
 _SILENCE: Final = "a trade without an event"
 _BREAK: Final = "a break in a token's chain"
 
@@ -158,14 +160,8 @@ class Drift:
         since = now_seconds - self._odd[0].at
         only_longer = all(kind.startswith(SURPLUS_KIND) for kind in kinds)
         said = ", ".join(f"{kind}: {count}" for kind, count in kinds.most_common(_TOLD_KINDS))
-        text = (
-            f"pump.fun's programs have changed: {len(self._odd)} transactions in {_spoken(since)} are not as known ({said}); "
-            + (
-                "all of them could still be read: update pumpwatch when it suits you"
-                if only_longer
-                else "update pumpwatch; the raw is kept; then run `python -m pumpwatch db redecode`"
-            )
-        )
+        seen = f"pump.fun's programs have changed: {len(self._odd)} transactions in {_spoken(since)} are not as known ({said})"
+        text = f"{seen}; {_STILL_READ if only_longer else _NOT_READ}"
         self.alarm = Alarm(text=text, transactions=len(self._odd), kinds=dict(kinds))
         return self.alarm
 
@@ -194,8 +190,8 @@ class Drift:
         if self.alarm is not None:
             return None
         text = (
-            f"the trades of {in_pieces} of {trading} tokens do not follow one another any more ({broken} breaks in five minutes): "
-            "pump.fun's programs may have changed what their events mean; update pumpwatch, and compare with "
+            f"the trades of {in_pieces} of {trading} tokens do not follow one another any more ({broken} breaks in five "
+            "minutes): pump.fun's programs may have changed what their events mean; update pumpwatch, and compare with "
             "`python -m pumpwatch audit --chain`"
         )
         self.alarm = Alarm(text=text, transactions=0, kinds={_BREAK: broken})
@@ -220,6 +216,6 @@ def _program(event: Rejected) -> str:
 
 
 def _spoken(seconds: float) -> str:
-    return (
-        f"{seconds:.0f} s" if seconds < 2 * 60 else f"{seconds / 60:.0f} min" if seconds < 2 * 3600 else f"{seconds / 3600:.0f} h"
-    )
+    if seconds < 2 * 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 2 * 3600 else f"{seconds / 3600:.0f} h"
