@@ -32,7 +32,8 @@ from pumpwatch.storage import statements
 from pumpwatch.storage.anchoring import write_anchor
 from pumpwatch.storage.chains import Chains, step_of_change
 from pumpwatch.storage.ids import Ids
-from pumpwatch.storage.judging import SEAMS, Judging
+from pumpwatch.storage.judging import Judging
+from pumpwatch.storage.known import SEAMS, known_tokens
 from pumpwatch.storage.recent import RecentSignatures
 from pumpwatch.storage.schema import VENUES
 from pumpwatch.storage.trades import Arrival, Trades
@@ -124,7 +125,7 @@ class Recording:
         told_of = {self._ids.token(event.mint) for event in self._late if isinstance(event, Anchor | Listed)}
         to_judge |= told_of
         self._chains.load(self._connection, told_of)
-        tokens = self._judging.tokens(told_of) if told_of else {}
+        tokens = known_tokens(self._connection, told_of) if told_of else {}
         for event in self._late:
             match event:
                 case Anchor():

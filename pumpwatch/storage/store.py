@@ -38,6 +38,10 @@ REJECTED_BYTES = 16 * 1024 * 1024
 UNREAD_BYTES = 64 * 1024 * 1024
 UNREAD_DAYS = 30
 
+#: And of what is kept of closed gaps.
+GAP_DAYS = 90
+GAP_ROWS = 200_000
+
 
 class Store:
     """
@@ -90,10 +94,27 @@ class Store:
         engine = database.writing_engine(path, busy_timeout_seconds=busy_timeout_seconds, synchronous=synchronous)
         try:
             database.prepare(engine, path, origin=origin, version=pumpwatch.__version__)
-            return cls(engine, path, break_grace_seconds=break_grace_seconds)
+            store = cls(engine, path, break_grace_seconds=break_grace_seconds)
+            store._link_all()
         except BaseException:
             engine.dispose()
             raise
+        return store
+
+    def _link_all(self) -> None:
+        """Link the trades of a file that was written before there were segments."""
+        if not self._read("SELECT 1 FROM meta WHERE key = 'to_link'"):
+            return
+        logger.info("linking all trades of {}: once, after an update", self._path)
+        with database.translated(self._path), self._engine.begin() as connection:
+            judging = self._judging(connection, time.time_ns() // 1000)
+            for (token_id,) in connection.exec_driver_sql("SELECT id FROM tokens WHERE trades > 0").all():
+                self._chains.load(connection, (token_id,))
+                self._chains.rebuild(connection, token_id)
+                self._chains.flush(connection)
+                judging.judge((token_id,))
+            connection.exec_driver_sql("DELETE FROM meta WHERE key = 'to_link'")
+        self._stale = False
 
     def apply(self, deliveries: Sequence[Delivery]) -> None:
         """
@@ -250,7 +271,7 @@ class Store:
 
     def prune(self, *, now_us: int) -> None:
         """
-        Take the oldest of the kept messages out, beyond their bounds.
+        Take the oldest of the kept messages and closed gaps out, beyond their bounds, and age what is said of tokens.
 
         Raises:
             DatabaseBusy: Try again later.
@@ -263,12 +284,19 @@ class Store:
                 "DELETE FROM rejected WHERE id <= (SELECT max(id) FROM rejected) - ?",
                 (REJECTED_ROWS,),
             )
+            connection.exec_driver_sql(
+                "DELETE FROM gaps WHERE state = 'closed' AND (closed_at_us < ? OR id <= (SELECT max(id) FROM gaps) - ?)",
+                (now_us - GAP_DAYS * 24 * 3600 * 1_000_000, GAP_ROWS),
+            )
             connection.exec_driver_sql("DELETE FROM unread WHERE received_at_us < ?", (oldest_us,))
             for table, most_bytes in (("rejected", REJECTED_BYTES), ("unread", UNREAD_BYTES)):
                 newest_first = f"SELECT id, sum(length(raw) + 200) OVER (ORDER BY id DESC) AS size FROM {table}"
                 connection.exec_driver_sql(
                     f"DELETE FROM {table} WHERE id IN (SELECT id FROM ({newest_first}) WHERE size > ?)", (most_bytes,)
                 )
+        with database.translated(self._path), self._engine.begin() as connection:
+            self._judging(connection, now_us).age()
+        self._stale = False
         with database.translated(self._path), self._engine.connect() as connection:
             driver = connection.connection.driver_connection
             assert isinstance(driver, sqlite3.Connection)

@@ -25,6 +25,7 @@ from pumpwatch.events import (
     TradesDropped,
 )
 from pumpwatch.market import Reserves, after_trade, curve_buy_quote, curve_sell_quote
+from pumpwatch.storage.schema import MIGRATIONS
 from pumpwatch.storage.store import Store
 
 START = Reserves(30_000_000_000, 1_073_000_000_000_000)
@@ -296,3 +297,25 @@ def test_trades_in_any_order_end_in_the_same_segments(record: Record) -> None:
     for place in (7, 3, 1, 5, 0, 9, 2, 8, 6, 4):
         record.tell(*made[place::10])
     assert record.ask("SELECT trades, first_slot, last_slot FROM segments") == [(40, SLOT, SLOT + 39)]
+
+
+def test_a_file_of_the_first_schema_is_linked_when_it_is_opened(record: Record, tmp_path: Path) -> None:
+    made = trades(6)
+    record.tell(WATCHED, created(), *made[:2], *made[3:])
+    old = tmp_path / "old.db"
+    connection = sqlite3.connect(old, isolation_level=None)
+    connection.execute(f"PRAGMA application_id={record.ask('PRAGMA application_id')[0][0]}")
+    for statement in MIGRATIONS[0]:
+        connection.execute(statement)
+    connection.execute("ATTACH ? AS new", (str(record.path),))
+    for table in ("meta", "wallets", "tokens", "trades", "spells"):
+        columns = ", ".join(row[1] for row in connection.execute(f"PRAGMA main.table_info({table})"))
+        connection.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM new.{table}")
+    connection.execute("PRAGMA main.user_version=1")
+    connection.close()
+    migrated = Record(old)
+    migrated.look()
+
+    assert migrated.ask("SELECT trades FROM segments ORDER BY first_slot") == [(2,), (3,)]
+    assert migrated.verdict()[0] == "holes"
+    migrated.store.close()

@@ -1,0 +1,100 @@
+"""What the record knows of tokens beside their trades: creation, migration, anchors, listings, and when they were watched."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+import sqlalchemy as sa
+
+from pumpwatch.breaks import Facts
+from pumpwatch.continuity import State
+
+#: Changes of reserves whose effect on all of them is not known: what lies across one cannot be judged.
+SEAMS: Final = ("deposit", "withdraw", "boost buy and burn")
+
+_TOKENS: Final = """
+    SELECT id, mint, created_slot, created_at,
+        start_virtual_token_reserves, start_virtual_quote_reserves, start_real_token_reserves, is_mayhem_mode,
+        completed_slot, migrated_slot, migrated_token_amount, migrated_quote_amount,
+        anchored_slot, anchored_at, unmatched_slot, unmatched_since_us, first_seen_us
+    FROM tokens WHERE id IN (SELECT value FROM json_each(?))
+"""
+_SPELLS: Final = """
+    SELECT tokens.id, started_at_us, ended_at_us FROM spells JOIN tokens ON tokens.mint = address
+    WHERE kind = 'token' AND tokens.id IN (SELECT value FROM json_each(?)) ORDER BY started_at_us
+"""
+_SEAMS: Final = f"""
+    SELECT token_id, venue, slot, kind FROM reserve_changes
+    WHERE kind IN {SEAMS} AND token_id IN (SELECT value FROM json_each(?))
+"""
+_LISTINGS: Final = """
+    SELECT token_id, venue, from_slot, to_slot FROM listings
+    WHERE commitment = 'finalized' AND token_id IN (SELECT value FROM json_each(?))
+"""
+
+
+class Token(msgspec.Struct, frozen=True, gc=False):
+    """
+    One token.
+
+    Attributes:
+        anchored_slot: Of the newest account state that follows one of our trades; *anchored_at* in unix seconds.
+        unmatched_slot: Of a newer one that follows none; *unmatched_since_us* by our clock.
+        spells: When it was watched: from, until (None: still), unix microseconds.
+        listings: Venue and slots over which a finalized list of signatures is recorded whole.
+    """
+
+    id: int
+    mint: str
+    facts: Facts
+    anchored_slot: int | None
+    anchored_at: int | None
+    unmatched_slot: int | None
+    unmatched_since_us: int | None
+    spells: tuple[tuple[int, int | None], ...]
+    listings: tuple[tuple[int, int, int], ...]
+
+
+def known_tokens(connection: sa.Connection, token_ids: Iterable[int]) -> dict[int, Token]:
+    """What is known of these tokens, by id."""
+    wanted = (msgspec.json.encode(list(token_ids)).decode(),)
+    spells, seams, listings = (_by_token(connection, query, wanted) for query in (_SPELLS, _SEAMS, _LISTINGS))
+    found = {}
+    for row in connection.exec_driver_sql(_TOKENS, wanted).all():
+        number, mint, created_slot, created_at, token, quote, real, is_mayhem = row[:8]
+        completed_slot, migrated_slot, tokens_in_pool, quote_in_pool = row[8:12]
+        facts = Facts(
+            start=None if token is None or quote is None or real is None else State(token, quote, real, 0),
+            created_slot=created_slot,
+            created_at=created_at,
+            is_mayhem=bool(is_mayhem),
+            completed_slot=completed_slot,
+            migrated_slot=migrated_slot,
+            migrated_token_amount=tokens_in_pool,
+            migrated_quote_amount=quote_in_pool,
+            seams=tuple(seams[number]),
+        )
+        anchored_slot, anchored_at, unmatched_slot, unmatched_since_us, first_seen_us = row[12:]
+        found[number] = Token(
+            number,
+            mint,
+            facts,
+            anchored_slot,
+            anchored_at,
+            unmatched_slot,
+            unmatched_since_us,
+            # One that is recorded without being on the list (scope = all) is watched since it was first seen.
+            tuple(spells[number]) or ((first_seen_us, None),),
+            tuple(listings[number]),
+        )
+    return found
+
+
+def _by_token(connection: sa.Connection, query: str, wanted: tuple[str]) -> defaultdict[int, list[Any]]:
+    found: defaultdict[int, list[Any]] = defaultdict(list)
+    for token_id, *values in connection.exec_driver_sql(query, wanted):
+        found[token_id].append(tuple(values))
+    return found
