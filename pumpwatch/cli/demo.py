@@ -37,6 +37,10 @@ _LOOK_SECONDS: Final = 0.5
 
 #: The last part of a run is without new faults, so that all connections are up again at its end.
 _QUIET_SHARE: Final = 0.3
+_QUIET_SECONDS: Final = 20.0
+
+#: Each fault comes again at least so often.
+_ROUND_SECONDS: Final = 45.0
 _POLL_SECONDS: Final = 0.2
 _PROGRESS_SECONDS: Final = 2.0
 _LOG_TAIL_LINES: Final = 12
@@ -126,7 +130,16 @@ class Worker:
         return "\n".join(lines[-_LOG_TAIL_LINES:])
 
 
-def run_demo(*, seconds: float, rate: float, faults: tuple[str, ...], provider: str | None, database: Path | None) -> int:
+def run_demo(
+    *,
+    seconds: float,
+    rate: float,
+    faults: tuple[str, ...],
+    provider: str | None,
+    database: Path | None,
+    kill_every_seconds: float | None = None,
+    afterwards: Callable[[Mapping[str, str]], int] | None = None,
+) -> int:
     """
     Record a simulated market for *seconds* at *rate* trades per second, then print how well that went.
 
@@ -134,6 +147,9 @@ def run_demo(*, seconds: float, rate: float, faults: tuple[str, ...], provider: 
         faults: Names of :data:`FAULTS` that happen again and again during the run.
         provider: Play the limits of one of :data:`PROVIDERS`.
         database: A file that does not exist yet; by default one named after the time, in the current directory.
+        kill_every_seconds: Kill the worker so often, as the fault ``kill`` does.
+        afterwards: Called with the worker's environment when it has stopped and the chain is still there; what it returns is the
+            status unless the run itself has a worse one.
 
     Returns:
         0; 1 if a trade is missing, doubled or wrong, a gap is left open, or the record claims what is not true; the worker's own
@@ -156,7 +172,8 @@ def run_demo(*, seconds: float, rate: float, faults: tuple[str, ...], provider: 
             worker.start()
             settled = True
             try:
-                status, settled = _run(simulator, worker, seconds=seconds, faults=faults, target=target)
+                plan = _Plan(seconds, faults, kill_every_seconds)
+                status, settled = _run(simulator, worker, plan, target)
             finally:
                 stopped = worker.stop()
             if status is not None:
@@ -177,7 +194,8 @@ def run_demo(*, seconds: float, rate: float, faults: tuple[str, ...], provider: 
             if stopped != 0:
                 _say(f"the worker did not stop cleanly ({stopped}); its last words:\n{worker.last_words()}")
             kept = proof.is_true and not (settled and (proof.missing or proof.gaps_left))
-            return 0 if result.passed and kept and stopped == 0 else 1
+            then = 0 if afterwards is None else afterwards(worker.environment)
+            return then if result.passed and kept and stopped == 0 else 1
 
 
 def _check(faults: tuple[str, ...], provider: str | None, target: Path) -> None:
@@ -216,9 +234,32 @@ def _environment(simulator: Simulator, target: Path, provider: str | None) -> di
     }
 
 
-def _run(
-    simulator: Simulator, worker: Worker, *, seconds: float, faults: tuple[str, ...], target: Path
-) -> tuple[int | None, bool]:
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How long the market trades, and what goes wrong meanwhile."""
+
+    seconds: float
+    faults: tuple[str, ...] = ()
+    kill_every_seconds: float | None = None
+
+    @property
+    def active_seconds(self) -> float:
+        """When new faults end."""
+        return self.seconds - min(self.seconds * _QUIET_SHARE, _QUIET_SECONDS)
+
+    def schedule(self, simulator: Simulator) -> None:
+        """Spread each fault over the run, at least once each, the last part left quiet."""
+        active = self.active_seconds
+        start = simulator.seconds + min(1.0, active / 10)
+        if self.kill_every_seconds is not None:
+            simulator.fault("kill", at_second=start + self.kill_every_seconds, every_seconds=self.kill_every_seconds)
+        round_seconds = max(min(active / 3, _ROUND_SECONDS), len(self.faults) * 0.5)
+        for place, name in enumerate(self.faults):
+            first = start + place * min(round_seconds, active) / len(self.faults)
+            simulator.fault(name, at_second=first, every_seconds=round_seconds)
+
+
+def _run(simulator: Simulator, worker: Worker, plan: _Plan, target: Path) -> tuple[int | None, bool]:
     """
     The run itself. Ctrl-C ends the run, not the grading.
 
@@ -232,11 +273,11 @@ def _run(
         _wait(lambda: simulator.pumpportal.subscribed_new() and bool(simulator.solana.open_clients()), worker, _START_SECONDS)
         if worker.ended() is not None:
             return worker.ended(), False
-        troubles = f", faults: {', '.join(faults)}" if faults else ""
-        _say(f"the market opens: {seconds:g} s at {simulator.rate:g} trades/s{troubles}")
-        _plan(simulator, faults, seconds)
+        troubles = f", faults: {', '.join(plan.faults)}" if plan.faults else ""
+        _say(f"the market opens: {plan.seconds:g} s at {simulator.rate:g} trades/s{troubles}")
+        plan.schedule(simulator)
         simulator.open_market()
-        _watch(simulator, worker, seconds, target)
+        _watch(simulator, worker, plan, target)
         simulator.close_market()
         simulator.no_more_faults()
         _drain(simulator, worker, target)
@@ -258,27 +299,15 @@ def _wait(condition: Callable[[], bool], worker: Worker, seconds: float) -> bool
     return True
 
 
-def _plan(simulator: Simulator, faults: tuple[str, ...], seconds: float) -> None:
-    """Spread each fault over the run, at least once each, the last part left quiet."""
-    if not faults:
-        return
-    active = seconds * (1 - _QUIET_SHARE)
-    round_seconds = max(active / 3, len(faults) * 0.5)
-    start = simulator.seconds + min(1.0, active / 10)
-    for place, name in enumerate(faults):
-        first = start + place * min(round_seconds, active) / len(faults)
-        simulator.fault(name, at_second=first, every_seconds=round_seconds)
-
-
-def _watch(simulator: Simulator, worker: Worker, seconds: float, target: Path) -> None:
+def _watch(simulator: Simulator, worker: Worker, plan: _Plan, target: Path) -> None:
     """Show progress until the market closes; new faults end before."""
     began = time.monotonic()
     shown = 0
     next_progress = began + _PROGRESS_SECONDS
     quiet = False
-    while (passed := time.monotonic() - began) < seconds and worker.ended() is None:
-        time.sleep(min(_POLL_SECONDS, max(0.0, seconds - passed)))
-        if not quiet and passed > seconds * (1 - _QUIET_SHARE):
+    while (passed := time.monotonic() - began) < plan.seconds and worker.ended() is None:
+        time.sleep(min(_POLL_SECONDS, max(0.0, plan.seconds - passed)))
+        if not quiet and passed > plan.active_seconds:
             simulator.no_more_faults()
             quiet = True
         for happened in simulator.happened[shown:]:

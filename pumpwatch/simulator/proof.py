@@ -6,6 +6,7 @@ A token called complete that lacks a trade up to where it is said to be proven i
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -18,6 +19,7 @@ from pumpwatch.simulator.market import Market
 from pumpwatch.simulator.truth import TradeRow
 
 _EXAMPLES: Final = 5
+_NUMBERS: Final = re.compile(r"\d+")
 
 #: A token counts as watched from its creation if it was admitted so soon after it.
 _ADMITTED_US: Final = 60_000_000
@@ -65,7 +67,7 @@ class Proof:
         repaired: Recorded trades that no feed brought, only backfill.
         unreadable: Trades in spells whose events nobody can read; not in *missing*.
         gaps: By state and cause.
-        verdicts: Tokens with a spell, by completeness; *reasons* of those that are not proven.
+        verdicts: Tokens with a spell, by completeness; *reasons* of the unproven ones, numbers left out.
         behind: Proven tokens whose last trade in a spell is later than what is proven.
         false_complete: Tokens called complete (since, in their spell) that lack a trade up to where they are proven.
         holes: Missing runs between recorded trades that the record must know exactly.
@@ -233,7 +235,8 @@ def _judge(result: Proof, token: sqlite3.Row, rows: list[TradeRow], recorded: se
     verdict = token["completeness"]
     result.verdicts[verdict] += 1
     if verdict not in _PROVEN:
-        result.reasons[f"{verdict}: {token['reason']}"] += 1
+        if verdict == "unproven":
+            result.reasons[_NUMBERS.sub("N", token["reason"] or "")] += 1
         return
     to_slot = token["proven_to_slot"]
     since = 0 if verdict == "complete" else token["complete_from"] or 0

@@ -21,7 +21,7 @@ _VERDICTS: Final = {
     "complete": "from their creation on",
     "since": "since they were watched",
     "spell": "for as long as they were watched",
-    "holes": "",
+    "holes": "trades are missing in them",
     "unproven": "",
 }
 
@@ -89,8 +89,7 @@ def _proven(proof: Proof) -> list[_Row]:
     rows = [(f"gaps {which}", f"{found.total()}", _listing(found)) for which, found in causes.items()]
     for verdict, remark in _VERDICTS.items():
         if proof.verdicts[verdict] or verdict == "complete":
-            reasons = Counter({why.partition(": ")[2]: n for why, n in proof.reasons.items() if why.startswith(f"{verdict}:")})
-            rows.append((f"tokens {verdict}", f"{proof.verdicts[verdict]}", remark or _listing(reasons)))
+            rows.append((f"tokens {verdict}", f"{proof.verdicts[verdict]}", remark or _listing(proof.reasons)))
     if proof.behind:
         rows.append(("  not yet to their end", f"{proof.behind}", "of the proven ones"))
     if proof.false_complete:
