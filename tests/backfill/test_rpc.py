@@ -392,8 +392,9 @@ def test_the_whole_of_a_request_has_one_deadline(server: ScriptedServer, hanging
 
 
 def test_after_a_request_that_hung_the_next_one_is_not_confused(server: ScriptedServer) -> None:
-    server.script(odd({"id": 0, "result": "late"}, silent_seconds=1.0), always("right"))
-    with make(server, timeout_seconds=0.5, tries=2) as client:
+    late = {"id": 0, "result": "late" * 1000}
+    server.script(odd(late, silent_seconds=1.0), odd(late, drip_seconds=0.05), always("right"))
+    with make(server, timeout_seconds=0.5, tries=3) as client:
         for _ in range(8):
             assert client.call("getHealth") == "right"
             time.sleep(0.1)
