@@ -31,6 +31,16 @@ class Grouping:
         self._groups: list[Target] = []
         self._merged: list[Target] = []
         self._next_merge_at = 0.0
+        self._generation = 0
+        self._is_renewing = False
+
+    def renew(self) -> None:
+        """At the next merge, which is due, replace even what is alike: it is confirmed, and does not deliver."""
+        self._is_renewing = True
+
+    def holds(self, address: str, is_confirmed: Callable[[Target], bool]) -> bool:
+        """Whether a confirmed group has *address*."""
+        return any(address in group.addresses and is_confirmed(group) for group in (*self._groups, *self._merged))
 
     def targets(self, addresses: frozenset[str], now: float, is_confirmed: Callable[[Target], bool]) -> list[Target]:
         """The groups to hold now (monotonic seconds)."""
@@ -41,22 +51,24 @@ class Grouping:
         elif now >= self._next_merge_at:
             self._merged = []  # refused, or never answered: another try, with what is wanted by now
         covered = _union(self._groups)
-        self._groups += _split(addresses - covered)
+        self._groups += _split(addresses - covered, self._generation)
         stale = len(covered - addresses)
         is_untidy = len(self._groups) > MOST_GROUPS + len(addresses) // MOST_ADDRESSES or stale > max(MOST_STALE, len(addresses))
-        if is_untidy and not self._merged and now >= self._next_merge_at:
+        if (is_untidy or self._is_renewing) and not self._merged and now >= self._next_merge_at:
             self._next_merge_at = now + _SECONDS_BETWEEN_MERGES
-            self._merged = _split(addresses)
+            self._generation += self._is_renewing
+            self._is_renewing = False
+            self._merged = _split(addresses, self._generation)
             if not self._merged:  # nothing is wanted any more
                 self._groups = []
         return list(dict.fromkeys(self._groups + self._merged))
 
 
-def _split(addresses: frozenset[str]) -> list[Target]:
+def _split(addresses: frozenset[str], generation: int) -> list[Target]:
     ordered = iter(sorted(addresses))
     groups = []
     while chunk := frozenset(itertools.islice(ordered, MOST_ADDRESSES)):
-        groups.append(Target("transactions", chunk))
+        groups.append(Target("transactions", chunk, generation))
     return groups
 
 

@@ -18,11 +18,14 @@ import msgspec
 from loguru import logger
 
 from pumpwatch.config import HeliusSettings
-from pumpwatch.decode.addresses import PUMP, PUMP_AMM, QUOTE_DECIMALS, bonding_curve, canonical_pool
+from pumpwatch.decode.addresses import PUMP, PUMP_AMM
 from pumpwatch.decode.solana import Answer, Decoded, Notified, SlotSeen, decode_message
-from pumpwatch.events import WRAPPED_SOL, Event, GapOpened, PoolSeen, Trade
+from pumpwatch.events import Event, GapOpened, PoolSeen, Trade
+from pumpwatch.feeds.beginnings import Beginnings
+from pumpwatch.feeds.bodies import body_of
 from pumpwatch.feeds.feed import Feed
 from pumpwatch.feeds.grouping import Grouping
+from pumpwatch.feeds.interests import addresses_of, derived_pools
 from pumpwatch.feeds.outcome import EXHAUSTED_TEXT, Ending
 from pumpwatch.feeds.pace import Pace
 from pumpwatch.feeds.shortfall import Lack, Shortfall, Subject
@@ -90,6 +93,12 @@ class HeliusFeed(Feed):
         self._addresses_of: Wanted | None = None
         self._addresses: dict[Subject, list[str]] = {}
         self._shortfall = Shortfall(self.source, self._deliver)
+        self._beginnings = Beginnings(self.source, self._deliver)
+        self._first_wanted: Wanted | None = None
+        self._was_complete = False
+        self._mute: set[str] = set()
+        self._renewed_at: dict[Subject, float] = {}
+        self._latest_slot: tuple[int, float] | None = None
         # Two generations: taking the oldest out of a dict one by one gets slower with each that was taken out.
         self._heard: dict[str, tuple[Event, ...]] = {}
         self._heard_before: dict[str, tuple[Event, ...]] = {}
@@ -109,8 +118,30 @@ class HeliusFeed(Feed):
                 del self._pools[next(iter(self._pools))]
 
     def want(self, wanted: Wanted) -> None:
-        self.know_pools(_derived_pools(wanted))
+        self.know_pools(derived_pools(wanted))
+        self._first_wanted = self._first_wanted or wanted
         super().want(wanted)
+
+    def resubscribe(self, mints: Iterable[str]) -> None:
+        """
+        The server has confirmed these tokens and yet delivers nothing of them: have it begin anew, not too often for each.
+
+        Returns at once; from any thread. With ``scope = all`` it is the programs that are subscribed to again.
+        """
+        with self._lock:
+            self._mute.update(mints)
+        self._sender.wake()
+
+    def delivers(self, mint: str) -> bool:
+        """Whether the server has confirmed all subscriptions that bring the trades of *mint*. From any thread."""
+        subject = None if self._scope == "all" else mint
+        with self._lock:
+            addresses = self._addresses.get(subject) if self._scope != "all" else _PROGRAMS[None]
+            return self._state[0] == "connected" and bool(addresses) and self._is_delivered(addresses or ())
+
+    def latest_slot(self) -> tuple[int, float] | None:
+        """The newest slot that the server told of, and when that was (unix seconds); None before the first. From any thread."""
+        return self._latest_slot
 
     # Receiving
 
@@ -118,6 +149,7 @@ class HeliusFeed(Feed):
         self._count_received(len(message), False)  # noqa: FBT003 - positional for speed
         decoded = self._decode(message, self._pools)
         if isinstance(decoded, SlotSeen):
+            self._latest_slot = (decoded.slot, now_us / 1_000_000)
             return True
         if isinstance(decoded, Notified):
             if decoded.events:
@@ -215,6 +247,7 @@ class HeliusFeed(Feed):
             self._books.reset()
             self._grouping = Grouping()
             self._targets = []
+            self._beginnings.lapse()
         self._heard.clear()
         self._heard_before.clear()
 
@@ -224,6 +257,7 @@ class HeliusFeed(Feed):
 
     def _due(self, now: float) -> Iterator[str]:
         with self._lock:
+            self._renew_mute(now)
             self._targets = self._wanted_targets(now)
             late = self._books.overdue(now)
         for target in late:
@@ -236,8 +270,34 @@ class HeliusFeed(Feed):
             if request is None:
                 break
             self._pace.take(now)
-            yield msgspec.json.encode(self._body(request)).decode()
+            yield body_of(request, commitment=self._commitment, highest_version=self._highest_version)
         self._say_left_out()
+
+    def _renew_mute(self, now: float) -> None:
+        """Subscribe anew to what delivers nothing though it is confirmed."""
+        addresses = self._wanted_addresses()
+        self._renewed_at = {subject: at for subject, at in self._renewed_at.items() if subject in addresses}
+        mute: set[Subject] = {None} if self._scope == "all" and self._mute else {mint for mint in self._mute if mint in addresses}
+        self._mute.clear()
+        for subject in mute:
+            if now - self._renewed_at.get(subject, -math.inf) < self._waits.resubscribe_seconds:
+                continue
+            if not self._is_delivered(addresses[subject]):
+                continue  # not confirmed yet: it is being asked for anyway
+            self._renewed_at[subject] = now
+            logger.warning("{}: subscribing anew to {}: it delivers nothing", self.name, subject or "the programs")
+            for address in addresses[subject]:
+                self._books.renew(Target("logs", frozenset((address,))))
+            if self._has_transactions is not False:
+                self._grouping.renew()
+
+    def _is_delivered(self, addresses: Iterable[str]) -> bool:
+        """The server has confirmed a subscription of each of them. With the lock."""
+        return all(
+            self._books.is_confirmed(Target("logs", frozenset((address,))))
+            or self._grouping.holds(address, self._books.is_confirmed)
+            for address in addresses
+        )
 
     def _say_left_out(self) -> None:
         left_out = self._books.left_out
@@ -248,8 +308,28 @@ class HeliusFeed(Feed):
 
     def send_due(self) -> None:
         super().send_due()
-        self._shortfall.look(*self._not_delivered())
+        lacks, undecided = self._not_delivered()
+        self._shortfall.look(lacks, undecided)
         self._note = self._shortfall.said()
+        if self._scope != "all":
+            self._tell_beginnings(lacks)
+
+    def _tell_beginnings(self, lacks: Mapping[Subject, Lack]) -> None:
+        """What was wanted from the start on is in the gap of the restart, until all of it has been delivered once."""
+        first = self._first_wanted
+        if first is None:
+            return
+        self._was_complete = self._was_complete or self.is_complete()
+        with self._lock:
+            news = self._beginnings.look(
+                self._wanted_addresses(),
+                self._is_delivered,
+                lacks,
+                now_us=time.time_ns() // 1000,
+                covered=frozenset() if self._was_complete else first.mints,
+                is_covered=self._coverage.has_gap or not self._was_complete,
+            )
+        self._beginnings.tell(news)
 
     def _not_delivered(self) -> tuple[dict[Subject, Lack], set[Subject]]:
         """The wanted subjects that are not delivered, and those that the server has not confirmed yet."""
@@ -290,28 +370,9 @@ class HeliusFeed(Feed):
             return _PROGRAMS
         wanted = self._wanted
         if wanted is not self._addresses_of:
-            self._addresses = _addresses(wanted)
+            self._addresses = addresses_of(wanted, self._addresses)
             self._addresses_of = wanted
         return self._addresses
-
-    def _body(self, request: Request) -> dict[str, object]:
-        body: dict[str, object] = {"jsonrpc": "2.0", "id": request.request_id, "method": request.method}
-        if request.subscription is not None:
-            body["params"] = [request.subscription]
-        elif request.target.kind == "logs":
-            body["params"] = [{"mentions": list(request.target.addresses)}, {"commitment": self._commitment}]
-        elif request.target.kind == "transactions":
-            body["params"] = [
-                {"accountInclude": sorted(request.target.addresses), "vote": False, "failed": False},
-                {
-                    "commitment": self._commitment,
-                    "encoding": "base64",
-                    "transactionDetails": "full",
-                    "showRewards": False,
-                    "maxSupportedTransactionVersion": self._highest_version,
-                },
-            ]
-        return body
 
 
 def _meaning(code: int, text: str) -> _Meaning:
@@ -322,35 +383,3 @@ def _meaning(code: int, text: str) -> _Meaning:
     if code == _METHOD_NOT_FOUND or any(part in lower for part in _PLAN_TEXTS):
         return "plan"
     return "give up" if code in _OUR_FAULT else "retry"
-
-
-def _addresses(wanted: Wanted) -> dict[Subject, list[str]]:
-    """Bonding curves, canonical pools and wallets: what a person asked for comes first, as a limit cuts off the end."""
-    pinned = sorted(wanted.mints & wanted.pinned)
-    others = sorted(wanted.mints - wanted.pinned)
-    addresses: dict[Subject, list[str]] = {mint: _addresses_of(mint, wanted) for mint in pinned}
-    if wanted.wallets:
-        addresses[None] = sorted(wanted.wallets)
-    return addresses | {mint: _addresses_of(mint, wanted) for mint in others}
-
-
-def _addresses_of(mint: str, wanted: Wanted) -> list[str]:
-    try:
-        curve = bonding_curve(mint)
-        if mint not in wanted.completed:
-            return [curve]
-        return [curve, canonical_pool(mint, wanted.quote_mints.get(mint, WRAPPED_SOL))]
-    except ValueError:
-        logger.error("{} is no address: it cannot be watched", visible(mint))
-        return []
-
-
-def _derived_pools(wanted: Wanted) -> Iterator[PoolSeen]:
-    """The pools of the watched tokens, before any event names them."""
-    for mint in wanted.completed & wanted.mints:
-        quote_mint = wanted.quote_mints.get(mint, WRAPPED_SOL)
-        try:
-            pool = canonical_pool(mint, quote_mint)
-        except ValueError:
-            continue  # said where it would be subscribed to
-        yield PoolSeen(pool=pool, mint=mint, quote_mint=quote_mint, quote_decimals=QUOTE_DECIMALS.get(quote_mint, 9))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,6 +24,8 @@ class Target:
 
     kind: Kind
     addresses: frozenset[str] = frozenset()
+    #: Of two that ask for the same the one with the larger number is newer.
+    generation: int = 0
 
     def __str__(self) -> str:
         if self.kind == "logs":
@@ -120,13 +122,13 @@ class Subscriptions:
         """
         What is to be sent now, one after the other: whoever stops early goes on with the next call.
 
-        *wanted* is in order of importance: the limit cuts off its end.
+        *wanted* is in order of importance: the limit cuts off its end, and what has come to be there loses its subscription.
         """
-        self._drop_unwanted(frozenset(wanted))
+        room = len(wanted) if self._limit is None else self._limit
+        self._drop_unwanted(frozenset(itertools.islice(wanted, room)))
         while self._surplus:
             target, subscription = self._surplus.pop()
             yield self._request(target, subscription)
-        room = len(wanted) if self._limit is None else self._limit
         self.left_out = max(0, len(wanted) - room)
         for target in itertools.islice(wanted, room):
             entry = self._entries.get(target)
@@ -139,7 +141,10 @@ class Subscriptions:
             yield self._request(target, None)
 
     def _drop_unwanted(self, wanted: frozenset[Target]) -> None:
-        for target in [target for target in self._entries if target not in wanted]:
+        self._drop([target for target in self._entries if target not in wanted])
+
+    def _drop(self, targets: Iterable[Target]) -> None:
+        for target in targets:
             subscription = self._entries.pop(target).subscription
             if subscription is not None:
                 self._surplus.append((target, subscription))
@@ -188,6 +193,11 @@ class Subscriptions:
     def forget(self, target: Target) -> None:
         """Ask anew for *target*, as if it had never been asked for."""
         self._entries.pop(target, None)
+
+    def renew(self, target: Target) -> None:
+        """End *target*'s subscription, if it is confirmed, and ask for it anew."""
+        if self.is_confirmed(target):
+            self._drop((target,))
 
     def _schedule(self, entry: _Entry, now: float) -> float:
         wait = min(self._waits.retry_longest_seconds, self._waits.retry_first_seconds * 2.0 ** min(entry.failures, 30))
