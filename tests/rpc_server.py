@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -49,7 +50,7 @@ class ScriptedServer:
         connections: How many were opened.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
         self.answers: list[Answer] = []
         self.requests: list[Any] = []
         self.at: list[float] = []
@@ -57,7 +58,9 @@ class ScriptedServer:
         self.closing = threading.Event()
         self._lock = threading.Lock()
         self._server = _Http(self)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/?api-key={KEY}"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{self._server.server_address[1]}/?api-key={KEY}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), name="scripted server")
         self._thread.start()
 

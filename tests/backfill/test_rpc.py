@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import trustme
 from loguru import logger
 from rpc_server import KEY, Odd, ScriptedServer, always, each, error, odd, result
 from simulator_clients import until
@@ -416,6 +418,41 @@ def test_a_server_that_accepts_and_never_speaks_tls_does_not_hang_us() -> None:
             client.call("getSlot")
 
     assert time.monotonic() - began < 3
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def tls_server(authority: trustme.CA) -> Iterator[ScriptedServer]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with closing(ScriptedServer(tls=context)) as running:
+        yield running
+
+
+def test_a_request_over_tls_is_bounded_and_cut_too(
+    tls_server: ScriptedServer, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setattr("requests.adapters.DEFAULT_CA_BUNDLE_PATH", str(tmp_path / "ca.pem"))
+    tls_server.script(always("ok"), odd(b" " * 1000, drip_seconds=0.05))
+    with make(tls_server, timeout_seconds=1.0, tries=1) as client:
+        assert client.call("getHealth") == "ok"
+        with pytest.raises(RpcFailed, match="in time"):
+            client.call("getSlot")
+
+    until(lambda: not any(thread.name == "rpc request" for thread in threading.enumerate()))
+
+
+def test_a_server_whose_certificate_nobody_vouches_for_is_not_trusted(tls_server: ScriptedServer) -> None:
+    tls_server.script(always("ok"))
+    with make(tls_server, tries=1) as client, pytest.raises(RpcFailed, match="certificate"):
+        client.call("getHealth")
+
+    assert not tls_server.requests
 
 
 def test_an_answer_cut_short_is_asked_for_again(server: ScriptedServer, client: Rpc) -> None:
