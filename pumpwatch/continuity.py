@@ -271,8 +271,13 @@ class Chain:
 
 def in_linked_order(steps: Iterable[Step]) -> Iterator[Step]:
     """Yield all steps of a token in the chain's order: venue, slot, and inside a slot as they link to what was before it."""
+    return link_slots(sorted(steps, key=attrgetter("venue", "slot", "key")))
+
+
+def link_slots(steps: Iterable[Step]) -> Iterator[Step]:
+    """Yield *steps*, which come in order of venue and slot, in the chain's order, holding one slot at a time."""
     venue, state = CURVE, None
-    for (of_venue, _), group in groupby(sorted(steps, key=attrgetter("venue", "slot", "key")), key=attrgetter("venue", "slot")):
+    for (of_venue, _), group in groupby(steps, key=attrgetter("venue", "slot")):
         in_slot = list(group)
         if of_venue != venue:
             venue, state = of_venue, None

@@ -21,6 +21,9 @@ _CLOCKS_DIFFER_SECONDS: Final = 5
 #: Before the first spell: a token that is admitted so soon after its creation is watched, and filled, from its creation on.
 _ADMITTED_SECONDS: Final = 60
 
+#: How long an account state proves a watched token: accounts are read every few minutes at the least.
+STALE_SECONDS: Final = 900
+
 _NEVER: Final = 2**62
 
 Completeness: TypeAlias = Literal["complete", "since", "spell", "holes", "unproven"]
@@ -78,6 +81,7 @@ def verdict(
     spells: Spells,
     *,
     has_chain_feed: bool = True,
+    now: int | None = None,
 ) -> Verdict:
     """
     Return what may be said of a token.
@@ -86,6 +90,7 @@ def verdict(
         segments: All of it, in the chain's order.
         found: Their breaks, in that order.
         has_chain_feed: Trades known from PumpPortal alone prove nothing; only for the reason.
+        now: Unix seconds. A watched token whose account was not seen for long is not called complete; None: never mind.
 
     """
     is_whole = facts.start is not None
@@ -118,14 +123,15 @@ def verdict(
         doubts.append(recorded if has_chain_feed else "no chain feed: what PumpPortal tells proves nothing")
     elif proofs.anchored_slot is None or proofs.anchored_slot < from_slot:
         doubts.append("the chain's account was not seen yet in a state that our trades left")
+    is_watched = bool(spells) and spells[-1][1] is None
+    if now is not None and is_watched and proofs.anchored_at is not None and proofs.anchored_at < now - STALE_SECONDS:
+        doubts.append("its account on the chain was not seen for a while")
     reason = "; ".join(doubts)
     if reason:
         return Verdict("unproven", None, None, proven_to_slot, 0, reason)
     in_pool = bool(segments) and segments[-1].venue == POOL
     weaker = "the pool's part is proved by its effective reserves: weaker evidence than the curve's" if in_pool else None
-    state: Completeness = "complete" if is_whole else "since"
-    if not spells or spells[-1][1] is not None:
-        state = "spell"
+    state: Completeness = "spell" if not is_watched else "complete" if is_whole else "since"
     return Verdict(state, complete_from, proofs.anchored_at, proven_to_slot, 0, weaker)
 
 

@@ -1,0 +1,139 @@
+"""What ``audit`` reads: of each token all that was recorded, as it was recorded, and nothing that was concluded from it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import msgspec
+import sqlalchemy as sa
+
+from pumpwatch.continuity import State, Step
+from pumpwatch.storage.chains import step_of_change
+from pumpwatch.storage.database import reading_engine, translated
+from pumpwatch.storage.known import SEAMS, Token, known_tokens
+
+#: Tokens read in one transaction: a long one keeps the log from shrinking.
+_TOKENS_AT_ONCE: Final = 200
+
+_IDS: Final = "SELECT id FROM tokens WHERE :wanted IS NULL OR mint IN (SELECT value FROM json_each(:wanted)) ORDER BY id"
+_TOKENS: Final = """
+    SELECT tokens.id, symbol, quotes.mint, migrated_signature IS NOT NULL
+    FROM tokens LEFT JOIN quotes ON quotes.id = quote_id WHERE tokens.id IN (SELECT value FROM json_each(?)) ORDER BY tokens.id
+"""
+_TRADES: Final = """
+    SELECT venue, is_buy, token_amount, quote_amount, lp_fee, by_mayhem_agent, slot, block_time, chain_key,
+        virtual_token_reserves, virtual_quote_reserves, real_token_reserves, real_quote_reserves,
+        state, pumpportal_at_us, helius_at_us, backfill_at_us
+    FROM trades WHERE token_id = ? AND state <= 2 ORDER BY chain_key
+"""
+_CHANGES: Final = f"""
+    SELECT venue, slot, block_time,
+        before_virtual_token_reserves, before_virtual_quote_reserves, before_real_token_reserves, before_real_quote_reserves,
+        virtual_token_reserves, virtual_quote_reserves, real_token_reserves, real_quote_reserves
+    FROM reserve_changes WHERE token_id = ? AND kind NOT IN {SEAMS} ORDER BY venue, slot, event_index
+"""
+_ANCHORS: Final = """
+    SELECT venue, slot, asked_at_us, block_time, account_exists,
+        virtual_token_reserves, virtual_quote_reserves, real_token_reserves, real_quote_reserves
+    FROM anchors WHERE token_id = ? ORDER BY venue, slot
+"""
+_LAST_COMMIT: Final = "SELECT value FROM meta WHERE key = 'last_commit_us'"
+_OPEN_GAPS: Final = "SELECT count(*) FROM gaps WHERE state IN ('open', 'filling')"
+
+#: The arguments of :func:`pumpwatch.continuity.step_of_trade`, then state and when each source first had it (SOURCES).
+TradeValues: TypeAlias = tuple[Any, ...]
+
+
+class AnchorSeen(NamedTuple):
+    """A row of ``anchors``, without what was concluded from it."""
+
+    venue: int
+    slot: int
+    asked_at_us: int
+    block_time: int | None
+    exists: bool
+    state: State
+
+
+class Record(NamedTuple):
+    """
+    One token.
+
+    Attributes:
+        changes: Steps of its chain that are no trades, in order of venue and slot.
+        trades: Read as they are asked for, in order of chain_key, those without one first; before the next record is.
+    """
+
+    token: Token
+    symbol: str | None
+    quote_mint: str | None
+    is_graduated: bool
+    anchors: list[AnchorSeen]
+    changes: list[Step]
+    trades: Iterator[TradeValues]
+
+
+class Evidence:
+    """Reads one database. Use :func:`open_evidence`; every method raises DatabaseError as that does."""
+
+    def __init__(self, engine: sa.Engine, path: Path) -> None:
+        self._engine = engine
+        self._path = path
+
+    def last_commit_us(self) -> int | None:
+        """When the file was last written, in unix microseconds."""
+        with translated(self._path), self._engine.connect() as connection:
+            value = connection.exec_driver_sql(_LAST_COMMIT).scalar()
+        return None if value is None else int(value)
+
+    def gaps_open(self) -> int:
+        """How many gaps nobody has closed."""
+        with translated(self._path), self._engine.connect() as connection:
+            return int(connection.exec_driver_sql(_OPEN_GAPS).scalar_one())
+
+    def records(self, mints: Sequence[str] | None = None) -> Iterator[Record]:
+        """Yield all tokens, or those of *mints*, the oldest first; each as it is in one moment."""
+        wanted = None if mints is None else msgspec.json.encode(list(mints)).decode()
+        with translated(self._path), self._engine.connect() as connection:
+            numbers = list(connection.execute(sa.text(_IDS), {"wanted": wanted}).scalars())
+        for some in (numbers[start : start + _TOKENS_AT_ONCE] for start in range(0, len(numbers), _TOKENS_AT_ONCE)):
+            with translated(self._path), self._engine.connect() as connection:
+                connection.exec_driver_sql("BEGIN")
+                yield from self._read(connection, some)
+
+    def _read(self, connection: sa.Connection, numbers: list[int]) -> Iterator[Record]:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        known = known_tokens(connection, numbers)
+        for number, symbol, quote_mint, is_graduated in driver.execute(
+            _TOKENS, (msgspec.json.encode(numbers).decode(),)
+        ).fetchall():
+            anchors = [
+                AnchorSeen(venue, slot, asked, time, bool(exists), State(*state))
+                for venue, slot, asked, time, exists, *state in driver.execute(_ANCHORS, (number,))
+            ]
+            changes = [
+                step_of_change(venue, slot, time, State(*values[:4]), State(*values[4:]))
+                for venue, slot, time, *values in driver.execute(_CHANGES, (number,))
+            ]
+            trades = driver.execute(_TRADES, (number,))
+            yield Record(known[number], symbol, quote_mint, bool(is_graduated), anchors, changes, trades)
+
+
+@contextlib.contextmanager
+def open_evidence(path: Path) -> Iterator[Evidence]:
+    """
+    Open the database at *path* for reading.
+
+    Raises:
+        DatabaseError: Missing, damaged, of another schema, or not to be read now.
+
+    """
+    engine = reading_engine(path)
+    try:
+        yield Evidence(engine, path)
+    finally:
+        engine.dispose()
