@@ -39,7 +39,7 @@ class Beginnings:
     def __init__(self, feed: str, deliver: Callable[[Delivery], bool]) -> None:
         self._feed = feed
         self._deliver = deliver
-        self._addresses: Mapping[Subject, Sequence[str]] | None = None
+        self._addresses: Mapping[Subject, Sequence[str]] = {}
         self._waiting: dict[str, _Waiting] = {}
         #: Token -> the addresses that were confirmed on this connection, or that another gap tells of.
         self._settled: dict[str, frozenset[str]] = {}
@@ -75,8 +75,8 @@ class Beginnings:
             self._waiting |= {mint: _Waiting(now_us, is_new=False) for mint in self._settled if mint not in self._waiting}
             self._settled.clear()
         if addresses is not self._addresses:
-            self._addresses = addresses
             self._take(addresses, covered, now_us)
+            self._addresses = addresses
         if not (self._waiting or self._open):
             return []
         for mint in [mint for mint in self._waiting if mint in lacks or is_delivered(addresses[mint])]:
@@ -96,8 +96,12 @@ class Beginnings:
         self._settled = {mint: settled for mint, settled in self._settled.items() if mint in addresses}
         for subject, wanted in addresses.items():
             mint = subject or ""
-            if mint and mint not in self._waiting and not self._settled.get(mint, frozenset()).issuperset(wanted):
+            if not mint or self._settled.get(mint, frozenset()).issuperset(wanted):
+                continue
+            if mint not in self._waiting:
                 self._waiting[mint] = _Waiting(now_us, is_new=mint not in covered)
+            elif len(wanted) > len(self._addresses[mint]) and not self._waiting[mint].is_new:
+                self._waiting[mint] = _Waiting(now_us, is_new=True)  # the pool too, now
 
     def tell(self, news: Sequence[GapOpened]) -> None:
         """Deliver what :meth:`look` returned."""

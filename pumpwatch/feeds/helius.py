@@ -307,12 +307,13 @@ class HeliusFeed(Feed):
         self._said_left_out = left_out > 0
 
     def send_due(self) -> None:
-        super().send_due()
-        lacks, undecided = self._not_delivered()
-        self._shortfall.look(lacks, undecided)
-        self._note = self._shortfall.said()
+        with self._lock:
+            self._targets = self._wanted_targets(time.monotonic())
         if self._scope != "all":
-            self._tell_beginnings(lacks)
+            self._tell_beginnings(self._not_delivered()[0])  # before an answer can come
+        super().send_due()
+        self._shortfall.look(*self._not_delivered())
+        self._note = self._shortfall.said()
 
     def _tell_beginnings(self, lacks: Mapping[Subject, Lack]) -> None:
         """What was wanted from the start on is in the gap of the restart, until all of it has been delivered once."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -565,7 +566,244 @@ def test_a_gap_stays_open_while_subscriptions_are_still_being_sent(
 
     wait_until(lambda: len(server.requests) == 6)
     server.say(SLOT)
-    wait_until(lambda: told(sink) == [("disconnected", None, False), ("disconnected", None, True)])
+    ends = [("disconnected", None, False), ("disconnected", None, True)]
+    wait_until(lambda: [gap for gap in told(sink) if gap[0] != "watched"] == ends)
+
+
+# The time before a subscription
+
+
+def watched_gaps(sink: Any) -> list[GapOpened]:
+    return [gap for gap in sink.events(GapOpened) if gap.cause == "watched"]
+
+
+def test_a_token_watched_later_is_a_gap_from_the_wish_to_the_servers_word(
+    server: Any, chain: Chain, feed: Callable[..., HeliusFeed], sink: Any, wait_until: WaitUntil
+) -> None:
+    started = feed(waits=replace(WAITS, acknowledged_within_seconds=30.0))
+    started.want(tokens(MINT))
+    wait_until(started.is_complete)
+    chain.muted.add("logsSubscribe")
+    before_us = time.time_ns() // 1000
+    started.want(tokens(MINT, OTHER))
+
+    wait_until(lambda: watched_gaps(sink))
+    [begun] = watched_gaps(sink)
+    assert (begun.feed, begun.mint, begun.to_us) == ("helius", OTHER, None)
+    assert before_us <= begun.from_us <= time.time_ns() // 1000
+    assert started.delivers(MINT)
+    assert not started.delivers(OTHER)
+    chain.muted.clear()
+    asked = server.requests[-1]
+    server.say(*chain(asked))
+    wait_until(lambda: len(watched_gaps(sink)) == 2)
+    ended = watched_gaps(sink)[1]
+    assert ended.to_us is not None
+    assert ended.to_us >= ended.from_us
+    assert msgspec.structs.replace(ended, to_us=None) == begun
+    assert started.delivers(OTHER)
+
+
+def test_a_passing_refusal_lies_within_that_gap(
+    chain: Chain, feed: Callable[..., HeliusFeed], sink: Any, wait_until: WaitUntil
+) -> None:
+    started = feed()
+    started.want(tokens())
+    wait_until(started.is_complete)
+    chain.refusals["logsSubscribe"] = (-32603, "Internal error")
+    started.want(tokens(MINT))
+    wait_until(lambda: len(watched_gaps(sink)) == 1)
+    chain.refusals.clear()
+
+    wait_until(lambda: len(watched_gaps(sink)) == 2)
+    assert started.delivers(MINT)
+
+
+def test_the_pool_of_a_completed_curve_is_a_gap_of_its_own_until_it_is_confirmed(
+    chain: Chain, feed: Callable[..., HeliusFeed], sink: Any, wait_until: WaitUntil
+) -> None:
+    started = feed()
+    started.want(tokens(MINT))
+    wait_until(started.is_complete)
+    assert watched_gaps(sink) == [], "in the gap of the restart"
+    started.want(tokens(MINT, completed=frozenset((MINT,))))
+
+    wait_until(lambda: len(watched_gaps(sink)) == 2)
+    assert [gap.mint for gap in watched_gaps(sink)] == [MINT, MINT]
+
+
+def test_a_reconnect_is_no_such_gap(
+    server: Any, chain: Chain, feed: Callable[..., HeliusFeed], sink: Any, wait_until: WaitUntil
+) -> None:
+    started = feed()
+    started.want(tokens(MINT, OTHER))
+    wait_until(started.is_complete)
+    server.drop()
+    wait_until(lambda: started.state().connects == 2 and started._is_settled())
+    server.say(SLOT)
+
+    wait_until(lambda: [gap.to_us is None for gap in sink.events(GapOpened)] == [True, False])
+    assert watched_gaps(sink) == []
+
+
+def test_a_token_that_outlasts_the_gap_of_the_connection_gets_its_own(
+    server: Any, chain: Chain, feed: Callable[..., HeliusFeed], sink: Any, wait_until: WaitUntil
+) -> None:
+    started = feed()
+    started.want(tokens(MINT))
+    wait_until(started.is_complete)
+    chain.muted.add("logsSubscribe")
+    server.drop()
+    wait_until(lambda: started.state().connects == 2)
+
+    def has_begun() -> bool:
+        server.say(SLOT)
+        return bool(watched_gaps(sink))
+
+    wait_until(has_begun)
+    [lost] = {gap.from_us for gap in sink.events(GapOpened) if gap.cause == "disconnected"}
+    assert lost <= watched_gaps(sink)[0].from_us
+
+
+def test_a_token_that_leaves_before_ends_its_gap(
+    chain: Chain, feed: Callable[..., HeliusFeed], sink: Any, wait_until: WaitUntil
+) -> None:
+    started = feed()
+    started.want(tokens())
+    wait_until(started.is_complete)
+    chain.muted.add("logsSubscribe")
+    started.want(tokens(MINT))
+    wait_until(lambda: len(watched_gaps(sink)) == 1)
+    started.want(tokens())
+
+    wait_until(lambda: len(watched_gaps(sink)) == 2)
+    assert watched_gaps(sink)[1].to_us is not None
+
+
+def test_what_is_refused_for_good_or_beyond_the_limit_has_no_second_gap(
+    chain: Chain, feed: Callable[..., HeliusFeed], sink: Any, wait_until: WaitUntil
+) -> None:
+    started = feed(provider=replace(LOOPBACK, subscriptions_per_connection=1))
+    started.want(tokens())
+    wait_until(started.is_complete)
+    started.want(tokens(MINT))
+    wait_until(lambda: told(sink) == [("limit", MINT, False)])
+    started.send_due()
+
+    assert watched_gaps(sink) == []
+
+
+def test_such_a_gap_that_finds_no_room_is_told_again(
+    chain: Chain, feed: Callable[..., HeliusFeed], sink: Any, wait_until: WaitUntil
+) -> None:
+    started = feed()
+    started.want(tokens())
+    wait_until(started.is_complete)
+    sink.is_full = True
+    chain.muted.add("logsSubscribe")
+    started.want(tokens(MINT))
+    started.send_due()
+    assert watched_gaps(sink) == []
+    sink.is_full = False
+
+    wait_until(lambda: len(watched_gaps(sink)) == 1)
+
+
+def test_under_scope_all_there_is_no_such_gap(
+    chain: Chain, feed: Callable[..., HeliusFeed], sink: Any, wait_until: WaitUntil
+) -> None:
+    started = feed(scope="all")
+    started.want(tokens())
+    wait_until(started.is_complete)
+    started.want(tokens(MINT))
+    started.send_due()
+
+    assert started.delivers(MINT)
+    assert watched_gaps(sink) == []
+
+
+def test_a_more_important_token_gets_the_place_of_another(
+    chain: Chain, feed: Callable[..., HeliusFeed], sink: Any, wait_until: WaitUntil
+) -> None:
+    started = feed(provider=replace(LOOPBACK, subscriptions_per_connection=2))
+    started.want(tokens(MINT))
+    wait_until(lambda: started.delivers(MINT))
+    started.want(tokens(MINT, OTHER, pinned=frozenset((OTHER,))))
+
+    wait_until(lambda: chain.watched() == {bonding_curve(OTHER)} and started.delivers(OTHER))
+    wait_until(lambda: ("limit", MINT, False) in told(sink))
+    assert not started.delivers(MINT)
+
+
+def test_a_new_token_takes_the_place_of_none_of_its_rank(
+    chain: Chain, feed: Callable[..., HeliusFeed], wait_until: WaitUntil
+) -> None:
+    started = feed(provider=replace(LOOPBACK, subscriptions_per_connection=2))
+    later, first = sorted((MINT, OTHER))
+    started.want(tokens(first))
+    wait_until(lambda: started.delivers(first))
+    started.want(tokens(first, later))
+    wait_until(lambda: "beyond" in started.state().reason)
+
+    assert chain.watched() == {bonding_curve(first)}
+
+
+# What is mute
+
+
+def test_a_mute_token_is_subscribed_to_anew_and_not_too_often(
+    server: Any, chain: Chain, feed: Callable[..., HeliusFeed], wait_until: WaitUntil
+) -> None:
+    started = feed()
+    started.want(tokens(MINT, OTHER))
+    wait_until(lambda: started.delivers(MINT) and started.delivers(OTHER))
+    [old] = [number for number, request in chain.granted.items() if bonding_curve(MINT) in json.dumps(request)]
+    started.resubscribe([MINT, "unknown"])
+
+    wait_until(lambda: started.delivers(MINT) and old not in chain.granted)
+    assert chain.watched() == {bonding_curve(MINT), bonding_curve(OTHER)}
+    requests = len(server.requests)
+    started.resubscribe([MINT])
+    started.send_due()
+    assert len(server.requests) == requests
+
+
+def test_a_mute_group_is_replaced_before_it_goes(
+    server: Any, chain: Chain, feed: Callable[..., HeliusFeed], wait_until: WaitUntil
+) -> None:
+    started = feed(provider=HELIUS_PAID)
+    started.want(tokens(MINT, OTHER))
+    wait_until(lambda: started.delivers(MINT))
+    [old] = [number for number, request in chain.granted.items() if request["method"] == "transactionSubscribe"]
+    started.resubscribe([MINT])
+
+    wait_until(lambda: old not in chain.granted)
+    assert chain.watched() == {bonding_curve(MINT), bonding_curve(OTHER)}
+    methods = [method for method in server.methods() if method.startswith("transaction")]
+    assert methods == ["transactionSubscribe", "transactionSubscribe", "transactionUnsubscribe"]
+    asked = [request["params"][0]["accountInclude"] for request in server.requests if request["method"] == "transactionSubscribe"]
+    assert asked[0] == asked[1][::-1], "no request is like the one before"
+
+
+def test_under_scope_all_the_programs_are_subscribed_to_anew(
+    chain: Chain, feed: Callable[..., HeliusFeed], wait_until: WaitUntil
+) -> None:
+    started = feed(scope="all")
+    wait_until(lambda: started.delivers(MINT))
+    old = set(chain.granted)
+    started.resubscribe([MINT])
+
+    wait_until(lambda: len(old & chain.granted.keys()) == 1 and len(chain.granted) == 3)
+
+
+def test_the_latest_slot_is_known_with_its_time(chain: Chain, feed: Callable[..., HeliusFeed], wait_until: WaitUntil) -> None:
+    started = feed()
+    wait_until(lambda: started.latest_slot() is not None)
+
+    latest = started.latest_slot()
+    assert latest is not None
+    assert latest[0] == 76
+    assert abs(time.time() - latest[1]) < 60
 
 
 # transactionSubscribe
