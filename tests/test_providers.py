@@ -49,3 +49,18 @@ def test_every_profile_has_its_name(name: str) -> None:
 def test_an_unknown_name_is_a_key_error() -> None:
     with pytest.raises(KeyError):
         provider_named("nobody")
+
+
+@pytest.mark.parametrize(
+    ("provider", "transactions", "others"),
+    [
+        (providers.HELIUS_PAID, 100, 10),
+        (providers.HELIUS_FREE, 10, 10),
+        (providers.PUBLIC_MAINNET, 1, 1),
+        (providers.LOOPBACK, 100, 10),
+    ],
+)
+def test_how_many_calls_one_request_may_hold(provider: providers.Provider, transactions: int, others: int) -> None:
+    assert provider.largest_batch("getTransaction") == transactions
+    assert provider.largest_batch("getSignaturesForAddress") == others
+    assert provider.largest_batch("getTransactionsForAddress") == 1

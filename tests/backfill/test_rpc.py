@@ -543,3 +543,20 @@ def test_without_its_key_the_simulated_provider_refuses() -> None:
         pytest.raises(RpcRefused),
     ):
         client.call("getSlot")
+
+
+def test_a_node_that_refuses_or_falls_silent_for_a_moment_costs_only_time() -> None:
+    with (
+        Simulator(seed=3) as simulator,
+        Rpc(Endpoint.of(simulator.rpc_url), timeout_seconds=10, first_wait_seconds=0.1) as client,
+    ):
+        for fault in ("rpc_429", "rpc_off"):
+            simulator.fault(fault, seconds=0.5)
+            assert client.call("getHealth") == "ok"
+
+
+def test_a_simulated_plan_without_credits_is_exhausted() -> None:
+    with Simulator(seed=3) as simulator, Rpc(Endpoint.of(simulator.rpc_url), timeout_seconds=10) as client:
+        simulator.fault("rpc_429", seconds=30, exhausted=True)
+        with pytest.raises(RpcExhausted):
+            client.call("getHealth")
