@@ -46,7 +46,7 @@ class Options:
     How a fault is made; each fault uses what concerns it.
 
     Attributes:
-        feed: Which feed suffers; None: one after the other.
+        feed: Which feed suffers; None: one after the other, but for ``partial_mute``: the chain's.
         seconds: How long it lasts, where it lasts.
         status, retry_after: Of ``refuse``.
         reset: ``drop`` by a TCP reset instead of an end of stream.
@@ -129,7 +129,8 @@ def _half_open(simulator: Simulator, options: Options) -> str | None:
 
 
 def _partial_mute(simulator: Simulator, options: Options) -> str | None:
-    del options
+    if options.feed == "pumpportal":
+        return "pumpportal tells no more trades" if simulator.pumpportal.silence_trades() else None
     died = simulator.solana.silence_some(3)
     return f"{died} helius subscriptions deliver nothing more" if died else None
 
@@ -305,7 +306,7 @@ FAULTS: Final[dict[str, Fault]] = {
         Fault("close", "the server closes with a close frame", _close),
         Fault("mute", "open, answers pings, sends no data", _mute),
         Fault("half_open", "open, sends nothing at all", _half_open),
-        Fault("partial_mute", "some chain subscriptions deliver nothing more", _partial_mute),
+        Fault("partial_mute", "some subscriptions deliver nothing more, others do", _partial_mute),
         Fault("refuse", "the handshake is refused with an HTTP status", _refuse),
         Fault("slow_handshake", "the handshake is answered one byte at a time", _slow_handshake),
         Fault("garbage", "bytes that are no WebSocket frame", _garbage),

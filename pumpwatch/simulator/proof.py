@@ -63,7 +63,8 @@ class Proof:
     What a record claims, and whether it holds.
 
     Attributes:
-        watched: Trades of watched tokens in their spells; *missing*: not recorded as confirmed by the chain.
+        watched: Trades of watched tokens in their spells.
+        missing_numbers: Of these, what is not recorded as confirmed by the chain.
         repaired: Recorded trades that no feed brought, only backfill.
         unreadable: Trades in spells whose events nobody can read; not in *missing*.
         gaps: By state and cause.
@@ -76,7 +77,7 @@ class Proof:
     """
 
     watched: int = 0
-    missing: int = 0
+    missing_numbers: set[int] = field(default_factory=set)
     repaired: int = 0
     unreadable: int = 0
     gaps: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -88,6 +89,10 @@ class Proof:
     unseen_holes: int = 0
     false_holes: int = 0
     problems: list[str] = field(default_factory=list)
+
+    @property
+    def missing(self) -> int:
+        return len(self.missing_numbers)
 
     def gaps_in(self, *states: str) -> int:
         """How many gaps are in one of these states."""
@@ -153,10 +158,12 @@ def examine(database: Path, *, market: Market, slot_us: Callable[[int], int], tr
         trades: The truth, if not all of *market*'s.
 
     """
-    ledger = list(market.ledger if trades is None else trades)
     result = Proof()
     with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True, timeout=10)) as connection:
         connection.row_factory = sqlite3.Row
+        connection.execute("BEGIN")  # all of it at one moment, and the truth not older
+        connection.execute("SELECT 1 FROM tokens").fetchone()
+        ledger = list(market.ledger if trades is None else trades)
         recorded = _recorded(connection, ledger, result)
         spells: dict[str, list[tuple[int, int]]] = defaultdict(list)
         for mint, started_us, ended_us in connection.execute(_SPELLS):
@@ -226,7 +233,7 @@ def _count_in_spells(
             if row.number in unreadable:
                 result.unreadable += 1
                 continue
-            result.missing += 1
+            result.missing_numbers.add(row.number)
             result.complain(f"not recorded: {row.signature} #{row.event_index} of {mint} in slot {row.slot}")
     return last
 

@@ -23,8 +23,11 @@ class _Subscriptions:
     migrations: bool = False
     mints: set[str] = field(default_factory=set)
     wallets: set[str] = field(default_factory=set)
+    is_mute: bool = False
 
     def wants_trade(self, row: TradeRow) -> bool:
+        if self.is_mute:
+            return False
         return row.mint in self.mints or row.wallet in self.wallets
 
 
@@ -91,6 +94,7 @@ class PumpPortalServer(FeedServer):
                 self.world.interest.end(self.feed, mint, len(self.world.market.ledger))
             return frames.message(frames.UNSUBSCRIBED)
         target.update(keys)
+        held.is_mute = False
         if target is held.mints:
             for mint in keys:
                 self.world.interest.begin(self.feed, mint, len(self.world.market.ledger))
@@ -131,6 +135,14 @@ class PumpPortalServer(FeedServer):
             text = frames.bonk_create_frame(self.world.rng)
             for client in told:
                 client.put(text)
+
+    def silence_trades(self) -> int:
+        """Let no connection get a trade before it subscribes to some again, as on a dry balance; returns how many fell silent."""
+        with self.world.lock:
+            silenced = [held for held in self._subscriptions.values() if (held.mints or held.wallets) and not held.is_mute]
+            for held in silenced:
+                held.is_mute = True
+        return len(silenced)
 
     def phantom(self, row: TradeRow, curve: str) -> bool:
         """Send a trade that will never be on chain to those who follow its coin; False if nobody does."""

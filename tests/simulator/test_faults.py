@@ -265,6 +265,20 @@ def test_partial_mute_silences_some_subscriptions_only(simulator: Simulator, ope
     assert speaking == {ids[1], ids[2]}
 
 
+def test_partial_mute_of_pumpportal_ends_trades_only_until_they_are_asked_for_again(
+    simulator: Simulator, follower: ClientConnection
+) -> None:
+    ask(follower, {"method": "subscribeNewToken"})
+    simulator.fault("partial_mute", feed="pumpportal")
+    simulator.trade(300)
+    silent = collect(follower, lambda messages: sum(message["txType"] == "create" for message in messages) >= 2)
+    assert {message["txType"] for message in silent} == {"create"}
+
+    ask(follower, {"method": "subscribeTokenTrade", "keys": [coin.mint for coin in simulator.market.coins.values()]})
+    simulator.trade(50)
+    collect(follower, lambda messages: any(message["txType"] in {"buy", "sell"} for message in messages))
+
+
 def test_fork_tells_trades_that_are_not_on_chain(simulator: Simulator, follower: ClientConnection) -> None:
     simulator.trade(30)
     simulator.fault("fork", count=2)
