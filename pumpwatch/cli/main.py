@@ -81,7 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
     Each sets ``function`` to what runs it: called with the settings and the arguments, or with the arguments alone where it sets
     ``takes_settings`` to False.
     """
-    from pumpwatch.cli import look, watch  # they bring what they print tables with
+    from pumpwatch.cli import db, look, watch  # they bring what they print tables with
 
     parser = argparse.ArgumentParser(
         prog="pumpwatch",
@@ -109,6 +109,7 @@ def build_parser() -> argparse.ArgumentParser:
     check.set_defaults(function=_check, takes_settings=False)
     look.register(commands)
     watch.register(commands)
+    db.register(commands)
     for command in commands.choices.values():
         command.allow_abbrev = False
         # Given after the command, it is as good; suppressed, so that it does not wipe out the one before it.

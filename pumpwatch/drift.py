@@ -1,7 +1,7 @@
 """
 Have the two programs changed? One alarm when what they emit is, again and again, not what this version reads.
 
-Pure: the time is passed in. What could not be read is kept by the writer all the same (table ``unread``).
+No clock, no thread, no I/O: the time is passed in. What could not be read is kept by the writer all the same (table ``unread``).
 """
 
 from __future__ import annotations

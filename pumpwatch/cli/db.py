@@ -1,0 +1,26 @@
+"""``db``: looking after the database. What each action does is in a module of its own, loaded when it is asked for."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from pumpwatch.config import Settings
+
+
+def register(commands: Any) -> None:
+    """Add ``db`` to the parser's subcommands."""
+    db = commands.add_parser("db", help="look after the database")
+    actions = db.add_subparsers(dest="action", metavar="ACTION", required=True)
+    redecode = actions.add_parser(
+        "redecode", help="after an update: read again what the old version kept because it could not read it"
+    )
+    redecode.set_defaults(function=_redecode)
+    redecode.allow_abbrev = False
+    redecode.add_argument("--json", action="store_true", help="one JSON document on standard output")
+
+
+def _redecode(settings: Settings, arguments: argparse.Namespace) -> int:
+    from pumpwatch.cli.redecode import redecode
+
+    return redecode(settings, as_json=arguments.json)
