@@ -18,7 +18,7 @@ ROWS = (
     ("errors", "events"),
     ("market",),
     ("decode",),
-    ("continuity",),
+    ("continuity", "breaks", "verdict"),
     (
         *("config", "config_endpoint", "config_file", "config_model", "config_text", "config_values"),
         *("backoff", "threads", "telemetry", "providers", "symbols", "feeds.wanted"),
@@ -38,7 +38,7 @@ ROWS = (
 )
 
 #: These turn bytes into meaning, and must not reach for the world.
-PURE = ("market", "decode", "continuity")
+PURE = ("market", "decode", "continuity", "breaks", "verdict")
 WORLD = {
     *(
         "asyncio",
@@ -58,7 +58,7 @@ WORLD = {
 }
 
 #: What grades the code must not share it.
-FORBIDDEN_TO_SIMULATOR = ("decode", "market", "continuity")
+FORBIDDEN_TO_SIMULATOR = ("decode", "market", "continuity", "breaks", "verdict")
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
