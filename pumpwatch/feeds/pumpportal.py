@@ -12,7 +12,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -24,6 +24,7 @@ from pumpwatch.decode.pumpportal import Control, decode_message
 from pumpwatch.events import Event, Rejected, Trade
 from pumpwatch.feeds.feed import Feed
 from pumpwatch.feeds.pace import Pace
+from pumpwatch.feeds.unheard import Unheard
 from pumpwatch.providers import PUMPPORTAL
 from pumpwatch.telemetry import visible
 
@@ -81,6 +82,19 @@ class PumpPortalFeed(Feed):
         self._failures: dict[str, int] = {}
         self._given_up: set[str] = set()
         self._unfunded = False
+        self._unfunded_note = ""
+        self._unheard = Unheard(self._waits.mute_seconds)
+        self._mute: frozenset[str] = frozenset()
+        self._to_renew: frozenset[str] = frozenset()
+
+    # For other threads
+
+    def heard_elsewhere(self, events: Iterable[Event]) -> None:
+        """Another feed has delivered this from the chain: what of it we pay for here should come here too. Never blocks."""
+        now = time.monotonic()
+        for event in events:
+            if type(event) is Trade:
+                self._unheard.elsewhere(event.mint, now)
 
     # Receiving
 
@@ -97,6 +111,8 @@ class PumpPortalFeed(Feed):
             is_trade = type(decoded[0]) is Trade
             if type(decoded[-1]) is Trade:
                 self._trades += 1
+                if is_trade:
+                    self._unheard.heard(decoded[-1].mint, time.monotonic())
         self._count_received(len(message), is_trade)
         return not (len(decoded) == 1 and type(decoded[0]) is Rejected)
 
@@ -125,7 +141,8 @@ class PumpPortalFeed(Feed):
             if self._unfunded:
                 logger.info("{}: paid trades are delivered again", self.name)
             self._unfunded = False
-            self._note = ""
+            self._unfunded_note = ""
+            self._say()
         else:
             request = self._answered(lambda request: request.method == subject)
         if request is not None:
@@ -142,7 +159,13 @@ class PumpPortalFeed(Feed):
         if not self._unfunded:
             logger.error("{}: unfunded, no paid trades: {}", self.name, visible(text, limit=_SHOWN_CHARACTERS))
         self._unfunded = True
-        self._note = f"is unfunded: {visible(text, limit=_SHOWN_CHARACTERS)}"
+        self._unfunded_note = f"is unfunded: {visible(text, limit=_SHOWN_CHARACTERS)}"
+        self._say()
+
+    def _say(self) -> None:
+        count = len(self._mute)
+        mute = f"delivers no trades of {count} token{'s' * (count > 1)} that the chain has trades of: its wallet may be empty"
+        self._note = self._unfunded_note or (mute if count else "")
 
     def _answered(self, fits: Callable[[_Request], bool]) -> _Request | None:
         """Take the oldest unanswered request that *fits*: answers come in the order of the requests."""
@@ -157,6 +180,7 @@ class PumpPortalFeed(Feed):
 
     def _reset_subscriptions(self) -> None:
         with self._lock:
+            self._unheard.clear()
             self._unanswered.clear()
             self._free.clear()
             self._given_up.clear()
@@ -179,6 +203,7 @@ class PumpPortalFeed(Feed):
 
     def _due(self, now: float) -> Iterator[str]:
         self._expire(now)
+        self._look_for_mute(now)
         for request in itertools.chain(self._free_requests(now), self._paid_requests(now)):
             with self._lock:
                 self._unanswered.append(request)
@@ -188,6 +213,20 @@ class PumpPortalFeed(Feed):
                 body["keys"] = sorted(request.keys)
             yield msgspec.json.encode(body).decode()
 
+    def _look_for_mute(self, now: float) -> None:
+        """What is subscribed to, and does not come though the chain has it, is subscribed to anew, once."""
+        paid_for = self._paid_for()["TokenTrade"].difference(self._wanted.quote_mints)  # others may not be delivered at all
+        subscribed = self._subscribed["TokenTrade"] | self._mute
+        self._unheard.expect(() if self._unfunded else subscribed & paid_for, now)
+        mute = self._unheard.mute(now)
+        news = mute - self._mute
+        if news:
+            self._to_renew |= news
+            logger.warning("{}: no trades of {} tokens that the chain has trades of: subscribing anew", self.name, len(news))
+        if mute != self._mute:
+            self._mute = mute
+            self._say()
+
     def _free_requests(self, now: float) -> Iterator[_Request]:
         for method in _FREE:
             if method not in self._free and self._may_ask(method, now):
@@ -196,8 +235,10 @@ class PumpPortalFeed(Feed):
     def _paid_requests(self, now: float) -> Iterator[_Request]:
         for kind, wanted in self._paid_for().items():
             subscribed = self._subscribed[kind]
-            for keys in _chunks(subscribed - wanted):
+            mute = self._to_renew & subscribed if kind == "TokenTrade" else frozenset[str]()
+            for keys in _chunks((subscribed - wanted) | mute):
                 if self._may_ask(f"unsubscribe{kind}", now):
+                    self._to_renew -= keys
                     yield _Request(f"unsubscribe{kind}", now, keys)
             for keys in _chunks(wanted - subscribed):
                 # While there is no money, one question at a time is enough.

@@ -22,6 +22,7 @@ class Waits:
         retry_first_seconds: Before a failed request is sent again; doubles each time.
         retry_longest_seconds: The longest such wait.
         gap_settles_within_seconds: The end of a gap waits at most so long for the acknowledgement of a request that was sent.
+        mute_seconds: How much two feeds may be apart; see :class:`pumpwatch.feeds.unheard.Unheard`.
         resubscribe_seconds: Between two new subscriptions to what is confirmed and brings nothing.
         place_seconds: Between attempts to become the one connection of this user to a host.
         tick_seconds: Between two looks of the watchdog and of the sender.
@@ -37,6 +38,7 @@ class Waits:
     retry_first_seconds: float = 2.0
     retry_longest_seconds: float = 600.0
     gap_settles_within_seconds: float = 10.0
+    mute_seconds: float = 15.0
     resubscribe_seconds: float = 30.0
     place_seconds: float = 5.0
     tick_seconds: float = 0.1
@@ -51,6 +53,7 @@ LOOPBACK_WAITS: Final = Waits(
     unfunded_seconds=5.0,
     retry_first_seconds=0.5,
     retry_longest_seconds=5.0,
+    mute_seconds=4.0,
     resubscribe_seconds=5.0,
     place_seconds=0.5,
 )

@@ -15,6 +15,7 @@ from pumpwatch.feeds.helius import _meaning
 from pumpwatch.feeds.outcome import HandshakeUnfit, ending_of
 from pumpwatch.feeds.pace import Pace
 from pumpwatch.feeds.subscriptions import SLOTS, Subscriptions, Target
+from pumpwatch.feeds.unheard import Unheard
 from pumpwatch.feeds.waits import Waits
 
 WAITS = Waits(acknowledged_within_seconds=10, retry_first_seconds=2, retry_longest_seconds=60)
@@ -305,3 +306,95 @@ def test_control_characters_of_a_server_do_not_get_into_a_reason() -> None:
 )
 def test_refusals_mean_what_their_text_says(code: int, text: str, meaning: str) -> None:
     assert _meaning(code, text) == meaning
+
+
+# What only another feed delivers
+
+
+def test_trades_that_both_feeds_deliver_are_no_sign_whichever_is_first() -> None:
+    unheard = Unheard(15)
+    unheard.expect(["a"], 0)
+    for at in range(0, 1000, 10):
+        unheard.heard("a", at)
+        unheard.elsewhere("a", at + 9)
+        unheard.elsewhere("a", at - 9)
+        assert not unheard.mute(at + 9)
+
+
+def test_the_last_trades_of_a_token_are_no_sign_either() -> None:
+    unheard = Unheard(15)
+    unheard.expect(["a"], 0)
+    unheard.heard("a", 100)
+    for _ in range(50):
+        unheard.elsewhere("a", 114)
+
+    assert not unheard.mute(10_000)
+
+
+def test_one_of_many_is_mute_when_many_of_its_trades_are_missed() -> None:
+    unheard = Unheard(15)
+    unheard.expect(["a", "b"], 0)
+    for at in (20, 25):
+        unheard.elsewhere("a", at)
+        unheard.heard("b", at)
+    unheard.heard("b", 39)
+    assert not unheard.mute(40), "two are too few"
+    unheard.elsewhere("a", 30)
+
+    assert unheard.mute(34) == frozenset()
+    assert unheard.mute(35) == {"a"}
+    unheard.heard("a", 36)
+    assert unheard.mute(1000) == frozenset()
+
+
+def test_when_nothing_is_heard_at_all_the_trades_of_all_tokens_count() -> None:
+    unheard = Unheard(15)
+    unheard.expect(["a", "b", "c"], 0)
+    for at, mint in ((20, "a"), (21, "b"), (22, "c"), (23, "unexpected")):
+        unheard.elsewhere(mint, at)
+
+    assert unheard.mute(36) == frozenset()
+    assert unheard.mute(37) == {"a", "b", "c"}
+    unheard.expect(["a", "b"], 38)
+    assert unheard.mute(38) == frozenset()
+
+
+# Mute, or pushed out
+
+
+def test_what_is_pushed_beyond_the_limit_is_ended_before_another_takes_its_place() -> None:
+    held = books(limit=2)
+    for request in held.due([SLOTS, logs("a")], 0):
+        held.confirm(request.target, request.request_id)
+
+    wanted = [SLOTS, logs("b"), logs("a")]
+    assert [request.method for request in held.due(wanted, 1)] == ["logsUnsubscribe", "logsSubscribe"]
+    assert held.beyond_limit(wanted) == [logs("a")]
+
+
+def test_only_a_confirmed_subscription_is_renewed() -> None:
+    held = books()
+    [request] = held.due([logs("a")], 0)
+    held.renew(logs("a"))
+    held.renew(logs("never asked"))
+    assert list(held.due([logs("a")], 1)) == []
+    held.confirm(request.target, 7)
+    held.renew(logs("a"))
+
+    assert [(again.method, again.subscription) for again in held.due([logs("a")], 2)] == [
+        ("logsUnsubscribe", 7),
+        ("logsSubscribe", None),
+    ]
+
+
+def test_a_renewed_group_covers_the_same_and_the_old_one_stays_until_it_is_confirmed() -> None:
+    groups = Grouping()
+    addresses = frozenset("ab")
+    [old] = groups.targets(addresses, 0, lambda _target: True)
+    groups.renew()
+    both = groups.targets(addresses, 1, lambda target: target == old)
+
+    assert both[0] == old
+    assert len(both) == 2
+    assert both[1].addresses == old.addresses
+    assert groups.targets(addresses, 2, lambda _target: True) == [both[1]]

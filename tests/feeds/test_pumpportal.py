@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -362,3 +363,64 @@ def test_a_defect_of_ours_costs_the_message_its_decoding_but_not_its_bytes(
     assert first == second
     assert len(sink.events(TokenCreated)) == 1
     assert started.state().state == "connected"
+
+
+def of_chain(mint: str = MINT) -> Trade:
+    return Trade(signature=SIGNATURE, mint=mint, wallet=WALLET, is_buy=True, venue="curve", token_amount=1, event_index=0, slot=1)
+
+
+def test_a_token_that_only_the_chain_delivers_is_said_and_subscribed_to_anew_once(
+    server: Any, feed: Callable[..., PumpPortalFeed], wait_until: WaitUntil
+) -> None:
+    server.answer = acknowledge
+    started = feed(waits=replace(WAITS, mute_seconds=0.1))
+    started.want(Wanted(mints=frozenset((MINT, OTHER)), pinned=frozenset((MINT, OTHER))))
+    wait_until(lambda: "subscribeTokenTrade" in server.methods())
+
+    def is_said() -> bool:
+        started.heard_elsewhere((of_chain(),))
+        server.say(json.dumps({**BUY, "mint": OTHER}))
+        return "delivers no trades of 1 token that the chain has trades of" in started.state().reason
+
+    wait_until(is_said)
+    wait_until(lambda: server.methods().count("subscribeTokenTrade") == 2)
+    assert server.requests[-2:] == [
+        {"method": "unsubscribeTokenTrade", "keys": [MINT]},
+        {"method": "subscribeTokenTrade", "keys": [MINT]},
+    ]
+    for _ in range(20):
+        is_said()
+        started.send_due()
+    assert server.methods().count("subscribeTokenTrade") == 2
+    server.say(json.dumps(BUY))
+    wait_until(lambda: started.state().reason == "")
+
+
+def test_what_it_is_not_paid_for_is_not_missed(server: Any, feed: Callable[..., PumpPortalFeed], wait_until: WaitUntil) -> None:
+    server.answer = acknowledge
+    started = feed(waits=replace(WAITS, mute_seconds=0.0))
+    started.want(Wanted(mints=frozenset((MINT, OTHER)), pinned=frozenset((OTHER,)), quote_mints={OTHER: "a quote"}))
+    wait_until(lambda: "subscribeTokenTrade" in server.methods())
+    for _ in range(10):
+        started.heard_elsewhere((of_chain(), of_chain(OTHER)))
+        started.send_due()
+
+    assert started.state().reason == ""
+
+
+def test_a_connection_that_was_lost_is_not_called_mute(
+    server: Any, feed: Callable[..., PumpPortalFeed], wait_until: WaitUntil
+) -> None:
+    server.answer = acknowledge
+    started = feed(waits=replace(WAITS, mute_seconds=0.3))
+    started.want(Wanted(mints=frozenset((MINT,)), pinned=frozenset((MINT,))))
+    wait_until(lambda: "subscribeTokenTrade" in server.methods())
+    started.send_due()
+    for _ in range(5):
+        started._unheard.elsewhere(MINT, time.monotonic() + 10)
+    assert started._unheard.mute(time.monotonic() + 1000)
+    server.drop()
+    wait_until(lambda: server.methods().count("subscribeTokenTrade") == 2)
+    started.send_due()
+
+    assert not started._unheard.mute(time.monotonic() + 1000)
