@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pumpwatch.events import Usage
+from pumpwatch.storage import statements
 from pumpwatch.storage.database import reading_engine, translated
 
 
@@ -42,13 +43,7 @@ def glance_at(path: Path) -> Glance:
             if not {"meta", "usage"} <= tables:
                 return Glance(None, schema, ())
             origin = connection.exec_driver_sql("SELECT value FROM meta WHERE key = 'origin'").scalar()
-            rows = connection.exec_driver_sql(
-                "SELECT provider, day, messages, paid_messages, received_bytes, connections FROM usage"
-            ).all()
+            rows = connection.exec_driver_sql(statements.USAGE if schema > 1 else statements.USAGE_1).all()
     finally:
         engine.dispose()
-    usage = (
-        Usage(provider=provider, day=day, messages=messages, paid_messages=paid, received_bytes=received, connections=connections)
-        for provider, day, messages, paid, received, connections in rows
-    )
-    return Glance(origin, schema, tuple(usage))
+    return Glance(origin, schema, tuple(statements.usage_of(rows)))

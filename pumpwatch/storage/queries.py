@@ -17,7 +17,9 @@ import sqlalchemy as sa
 
 from pumpwatch.errors import DatabaseBusy, DatabaseError
 from pumpwatch.events import Usage
+from pumpwatch.storage import statements
 from pumpwatch.storage.database import reading_engine, translated
+from pumpwatch.storage.schema import SCHEMA_VERSION
 
 TokenOrder: TypeAlias = Literal["newest", "oldest", "trades"]
 
@@ -237,14 +239,9 @@ class Reader:
 
     def usage(self) -> list[Usage]:
         """What the providers delivered in the last 31 days."""
-        rows = self._rows(
-            "SELECT provider, day, messages, paid_messages, received_bytes, connections FROM usage "
-            "WHERE day >= date('now', '-31 days') ORDER BY day, provider"
+        return statements.usage_of(
+            self._rows(f"{statements.USAGE} WHERE day >= date('now', '-31 days') ORDER BY day, provider"),
         )
-        return [
-            Usage(provider=provider, day=day, messages=m, paid_messages=paid, received_bytes=size, connections=c)
-            for provider, day, m, paid, size, c in rows
-        ]
 
     def _rows(self, statement: str, **parameters: object) -> list[Any]:
         with _readable(self._path), self._engine.connect() as connection:
@@ -264,7 +261,12 @@ def open_reader(path: Path) -> Iterator[Reader]:
         engine = reading_engine(path)
     try:
         with _readable(path), engine.connect() as connection:
-            if connection.exec_driver_sql("PRAGMA user_version").scalar_one() == 0:
+            version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+            if 0 < version < SCHEMA_VERSION:
+                raise DatabaseError(
+                    f"{path} was written by an older pumpwatch: start `python -m pumpwatch` once, which updates it"
+                )
+            if version == 0:
                 raise DatabaseError(
                     f"{path} holds no record of pumpwatch: start `python -m pumpwatch` first, or name another file"
                 )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 import msgspec
 
+from pumpwatch.events import Usage
 from pumpwatch.storage.identity import Row
 from pumpwatch.storage.schema import SIGNATURE_KEY
 
@@ -112,6 +114,18 @@ START_SPELL: Final = """
 END_SPELL: Final = (
     "UPDATE spells SET ended_at_us = max(?, started_at_us), end_reason = ? WHERE kind = ? AND address = ? AND ended_at_us IS NULL"
 )
+_USAGE: Final = ("provider", "day", "messages", "paid_messages", "received_bytes", "connections", "calls", "call_credits")
+
+
+def usage_of(rows: Iterable[Sequence[Any]]) -> list[Usage]:
+    """Rows of :data:`USAGE` or :data:`USAGE_1`."""
+    return [Usage(**dict(zip(_USAGE, row, strict=False))) for row in rows]
+
+
+#: Rows for :func:`usage_of`, and those of a file of schema 1.
+USAGE: Final = f"SELECT {', '.join(_USAGE)} FROM usage"
+USAGE_1: Final = f"SELECT {', '.join(_USAGE[:6])} FROM usage"
+
 ADD_USAGE: Final = """
     INSERT INTO usage (provider, day, messages, paid_messages, received_bytes, connections, calls, call_credits)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)

@@ -251,14 +251,8 @@ class Store:
 
     def usage(self) -> list[Usage]:
         """What each provider delivered, a row each day, of the last 62 days."""
-        rows = self._read(
-            "SELECT provider, day, messages, paid_messages, received_bytes, connections FROM usage "
-            "WHERE day >= date('now', '-62 days') ORDER BY day, provider"
-        )
-        return [
-            Usage(provider=p, day=d, messages=m, paid_messages=paid, received_bytes=size, connections=c)
-            for p, d, m, paid, size, c in rows
-        ]
+        rows = self._read(f"{statements.USAGE} WHERE day >= date('now', '-62 days') ORDER BY day, provider")
+        return statements.usage_of(rows)
 
     def _read(self, statement: str, parameters: tuple[object, ...] = ()) -> list[Any]:
         with database.translated(self._path), self._engine.connect() as connection:
