@@ -90,7 +90,13 @@ def redecode_page(unread: Unread, put: Put, *, after_id: int = 0, kind: str | No
     return Page(after_id=rows[-1].id if rows else after_id, rows=len(rows), became=len(understood), trades=trades)
 
 
-def through_intake(intake: Intake, unread: Unread, *, pause: Callable[[float], object] = time.sleep) -> Put:
+def through_intake(
+    intake: Intake,
+    unread: Unread,
+    *,
+    within_seconds: float = _STORED_WITHIN_SECONDS,
+    pause: Callable[[float], object] = time.sleep,
+) -> Put:
     """
     Return how the running worker stores: backfill's queue, and a wait until the writer has committed all of it.
 
@@ -104,7 +110,7 @@ def through_intake(intake: Intake, unread: Unread, *, pause: Callable[[float], o
             return
         stamp = next(_stamps)
         barrier = Covered(feed=_BARRIER, until_us=stamp)
-        until = time.monotonic() + _STORED_WITHIN_SECONDS
+        until = time.monotonic() + within_seconds
         for delivery in (*deliveries, Delivery(source="pumpwatch", received_at_us=stamp, events=(barrier,))):
             if not intake.put_backfill(delivery, timeout_seconds=max(0.0, until - time.monotonic())):
                 raise TransientError("the worker has no room for it now")
