@@ -9,9 +9,9 @@ from __future__ import annotations
 import heapq
 import time
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -71,6 +71,7 @@ class TokenAudit(msgspec.Struct, frozen=True):
         links: Pairs of neighbours that link to the last unit.
         breaks: How many do not; the first of them are in *missing*.
         is_watched: Now.
+        chain: Whether its account, asked for now, is in a state of our record; None: it was not asked for.
     """
 
     mint: str
@@ -91,6 +92,7 @@ class TokenAudit(msgspec.Struct, frozen=True):
     proven_to_slot: int | None
     holes: int
     reason: str | None
+    chain: Literal["agrees", "differs", "no account"] | None = None
 
     @property
     def is_proven(self) -> bool:
@@ -98,21 +100,30 @@ class TokenAudit(msgspec.Struct, frozen=True):
         return self.completeness in ("complete", "since", "spell")
 
 
-def audit(evidence: Evidence, mints: Sequence[str] | None = None) -> Iterator[TokenAudit]:
-    """Prove each token again, the oldest first; those of *mints*, or all."""
+def audit(
+    evidence: Evidence, mints: Sequence[str] | None = None, *, asked: Mapping[str, AnchorSeen] | None = None
+) -> Iterator[TokenAudit]:
+    """
+    Prove each token again, the oldest first; those of *mints*, or all.
+
+    Args:
+        asked: Account states by mint, asked for now and not recorded: what the record does not explain of them is missing.
+
+    """
     now_us = evidence.last_commit_us() or time.time_ns() // 1000
     for record in evidence.records(mints):
-        yield audit_token(record, now_us=now_us)
+        yield audit_token(record, now_us=now_us, asked=asked.get(record.token.mint) if asked else None)
 
 
-def audit_token(record: Record, *, now_us: int) -> TokenAudit:
+def audit_token(record: Record, *, now_us: int, asked: AnchorSeen | None = None) -> TokenAudit:
     """Prove one token again, as of *now_us*: when the file was last written."""
     token, tally, chain = record.token, _Tally(), Chain()
     facts = token.facts
     steps = _in_order(tally.steps(record.trades), record)
     matched: list[AnchorSeen] = []
     unmatched: list[AnchorSeen] = []
-    anchors = [anchor for anchor in record.anchors if anchor.exists]
+    known = record.anchors if asked is None else [*record.anchors, asked]
+    anchors = sorted((anchor for anchor in known if anchor.exists), key=attrgetter("venue", "slot"))
     for step in steps:
         while anchors and (anchors[0].venue, anchors[0].slot) < (step.venue, step.slot):
             _match(anchors.pop(0), chain, record, matched, unmatched)
@@ -121,7 +132,7 @@ def audit_token(record: Record, *, now_us: int) -> TokenAudit:
         _match(anchor, chain, record, matched, unmatched)
     segments = chain.segments
     found = breaks(segments, facts)
-    proofs = _proofs(record, matched, unmatched, now_us)
+    proofs = _proofs(record, matched, unmatched, now_us, asked)
     judged = verdict(segments, found, facts, proofs, token.spells, now=now_us // 1_000_000)
     counting = {id(one) for one in holes(found, token.spells)}
     return TokenAudit(
@@ -142,7 +153,8 @@ def audit_token(record: Record, *, now_us: int) -> TokenAudit:
         complete_until=judged.complete_until,
         proven_to_slot=judged.proven_to_slot,
         holes=judged.holes,
-        reason=judged.reason,
+        reason=_no_account(record, matched) or judged.reason,
+        chain=_answer(asked, matched),
     )
 
 
@@ -202,15 +214,39 @@ def _match(anchor: AnchorSeen, chain: Chain, record: Record, matched: list[Ancho
     (matched if is_matched else unmatched).append(anchor)
 
 
-def _proofs(record: Record, matched: list[AnchorSeen], unmatched: list[AnchorSeen], now_us: int) -> Proofs:
+def _answer(asked: AnchorSeen | None, matched: list[AnchorSeen]) -> Literal["agrees", "differs", "no account"] | None:
+    if asked is None:
+        return None
+    if not asked.exists:
+        return "no account"
+    return "agrees" if asked in matched else "differs"
+
+
+def _no_account(record: Record, matched: list[AnchorSeen]) -> str | None:
+    newest = max(record.anchors, key=attrgetter("slot"), default=None)
+    return "account not found" if newest is not None and not newest.exists and not matched else None
+
+
+def _proofs(
+    record: Record, matched: list[AnchorSeen], unmatched: list[AnchorSeen], now_us: int, asked: AnchorSeen | None
+) -> Proofs:
     newest = max(matched, key=attrgetter("slot"), default=None)
-    ahead = [anchor.asked_at_us for anchor in unmatched if newest is None or anchor.slot > newest.slot]
+    # Since when the account is ahead of the record, as far as the token was watched then. Who asks just now has waited before.
+    ahead = [
+        0 if anchor is asked else anchor.asked_at_us
+        for anchor in unmatched
+        if (newest is None or anchor.slot > newest.slot) and _was_watched(record, anchor.asked_at_us)
+    ]
     return Proofs(
         anchored_slot=newest.slot if newest is not None else None,
         anchored_at=newest.block_time if newest is not None else None,
         tail=bool(ahead) and now_us - min(ahead) >= GRACE_SECONDS * 1_000_000,
         listings=record.token.listings,
     )
+
+
+def _was_watched(record: Record, at_us: int) -> bool:
+    return any(start <= at_us and (end is None or at_us <= end) for start, end in record.token.spells)
 
 
 def _missing(one: Break, *, counts: bool) -> Missing:

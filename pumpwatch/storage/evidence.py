@@ -20,8 +20,16 @@ _TOKENS_AT_ONCE: Final = 200
 
 _IDS: Final = "SELECT id FROM tokens WHERE :wanted IS NULL OR mint IN (SELECT value FROM json_each(:wanted)) ORDER BY id"
 _TOKENS: Final = """
-    SELECT tokens.id, symbol, quotes.mint, migrated_signature IS NOT NULL
+    SELECT tokens.id, symbol, quotes.mint
     FROM tokens LEFT JOIN quotes ON quotes.id = quote_id WHERE tokens.id IN (SELECT value FROM json_each(?)) ORDER BY tokens.id
+"""
+_ACCOUNTS: Final = """
+    SELECT tokens.mint, quotes.mint, migrated_signature IS NOT NULL
+    FROM tokens LEFT JOIN quotes ON quotes.id = quote_id
+    WHERE CASE WHEN :wanted IS NULL
+        THEN tokens.mint IN (SELECT address FROM spells WHERE kind = 'token' AND ended_at_us IS NULL)
+        ELSE tokens.mint IN (SELECT value FROM json_each(:wanted))
+    END
 """
 _TRADES: Final = """
     SELECT venue, is_buy, token_amount, quote_amount, lp_fee, by_mayhem_agent, slot, block_time, chain_key,
@@ -70,7 +78,6 @@ class Record(NamedTuple):
     token: Token
     symbol: str | None
     quote_mint: str | None
-    is_graduated: bool
     anchors: list[AnchorSeen]
     changes: list[Step]
     trades: Iterator[TradeValues]
@@ -94,6 +101,13 @@ class Evidence:
         with translated(self._path), self._engine.connect() as connection:
             return int(connection.exec_driver_sql(_OPEN_GAPS).scalar_one())
 
+    def accounts(self, mints: Sequence[str] | None = None) -> list[tuple[str, str | None, bool]]:
+        """Mint, quote mint and whether it has migrated, of *mints* or of all tokens that are watched now."""
+        wanted = None if mints is None else msgspec.json.encode(list(mints)).decode()
+        with translated(self._path), self._engine.connect() as connection:
+            rows = connection.execute(sa.text(_ACCOUNTS), {"wanted": wanted})
+            return [(mint, quote_mint, bool(is_graduated)) for mint, quote_mint, is_graduated in rows]
+
     def records(self, mints: Sequence[str] | None = None) -> Iterator[Record]:
         """Yield all tokens, or those of *mints*, the oldest first; each as it is in one moment."""
         wanted = None if mints is None else msgspec.json.encode(list(mints)).decode()
@@ -108,9 +122,7 @@ class Evidence:
         driver = connection.connection.driver_connection
         assert driver is not None
         known = known_tokens(connection, numbers)
-        for number, symbol, quote_mint, is_graduated in driver.execute(
-            _TOKENS, (msgspec.json.encode(numbers).decode(),)
-        ).fetchall():
+        for number, symbol, quote_mint in driver.execute(_TOKENS, (msgspec.json.encode(numbers).decode(),)).fetchall():
             anchors = [
                 AnchorSeen(venue, slot, asked, time, bool(exists), State(*state))
                 for venue, slot, asked, time, exists, *state in driver.execute(_ANCHORS, (number,))
@@ -120,7 +132,7 @@ class Evidence:
                 for venue, slot, time, *values in driver.execute(_CHANGES, (number,))
             ]
             trades = driver.execute(_TRADES, (number,))
-            yield Record(known[number], symbol, quote_mint, bool(is_graduated), anchors, changes, trades)
+            yield Record(known[number], symbol, quote_mint, anchors, changes, trades)
 
 
 @contextlib.contextmanager
