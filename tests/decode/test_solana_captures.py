@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 from collections import Counter as Tally
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 
 from pumpwatch.decode.addresses import MAYHEM_AGENT, bonding_curve
 from pumpwatch.decode.solana import Answer, Decoded, Notified, decode_message
+from pumpwatch.drift import oddity
 from pumpwatch.events import Counted, TokenCreated, Trade
 from pumpwatch.market import Reserves, before_trade, curve_buy_quote, curve_buy_tokens, curve_sell_quote, fee
 
@@ -62,6 +64,25 @@ def test_the_real_session_holds_120_events_and_none_is_unreadable(session: list[
         "not recorded: MigrateBondingCurveCreatorEvent": 2,
         "not recorded: DistributeCreatorFeesEvent": 2,
     }
+
+
+def test_nothing_in_the_real_session_is_odd(session: list[tuple[dict[str, Any], Decoded]]) -> None:
+    assert not any(message.silent for message in notified(session))
+    assert {oddity(message.events, silent=message.silent) for message in notified(session)} == {None}
+
+
+def test_without_its_data_lines_every_trade_of_the_real_session_is_silent(session: list[tuple[dict[str, Any], Decoded]]) -> None:
+    """Of the 99 successful ones two only migrate a creator, which is no trade."""
+    silent = 0
+    for raw, message in session:
+        if isinstance(message, Notified) and not message.failed:
+            stripped = copy.deepcopy(raw)
+            value = stripped["params"]["result"]["value"]
+            value["logs"] = [line for line in value["logs"] if not line.startswith("Program data: ")]
+            again = decode_message(json.dumps(stripped).encode(), {})
+            assert isinstance(again, Notified)
+            silent += again.silent
+    assert silent == 97
 
 
 def test_the_trades_of_the_real_session_are_those_counted(session: list[tuple[dict[str, Any], Decoded]]) -> None:
