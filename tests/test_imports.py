@@ -25,7 +25,7 @@ ROWS = (
     ),
     ("storage",),
     ("read",),
-    ("watchlist", "watched", "budget", "commands", "status"),
+    ("watchlist", "watched", "budget", "tariff", "commands", "status", "drift", "redecode"),
     ("feeds",),
     ("backfill",),
     ("writer",),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import sqlalchemy as sa
@@ -77,15 +77,26 @@ class Judging:
 
     Args:
         grace_us: How long a break may last before it counts: feeds reorder within a slot, and the chain is ahead of them.
+        noticed: Told of each token that was judged: mint, trades, and breaks between them that outlived the grace.
 
     """
 
-    def __init__(self, connection: sa.Connection, chains: Chains, unsettled: Unsettled, *, now_us: int, grace_us: int) -> None:
+    def __init__(
+        self,
+        connection: sa.Connection,
+        chains: Chains,
+        unsettled: Unsettled,
+        *,
+        now_us: int,
+        grace_us: int,
+        noticed: Callable[[str, int, int], None] = lambda _mint, _trades, _breaks: None,
+    ) -> None:
         self._connection = connection
         self._chains = chains
         self._unsettled = unsettled
         self._now_us = now_us
         self._grace_us = grace_us
+        self._noticed = noticed
         self._gaps = Gaps(connection, now_us=now_us)
 
     @property
@@ -120,6 +131,7 @@ class Judging:
             else:
                 self._unsettled.settle(token.id)
             self._gaps.close_chained(token, missing)
+            self._noticed(token.mint, sum(segment.trades for segment in chain.segments), len(missing))
             judged = self._verdict(token)
             values = (
                 judged.completeness,

@@ -101,7 +101,11 @@ INSERT_GAP: Final = """
 INSERT_REJECTED: Final = (
     "INSERT INTO rejected (received_at_us, source, kind, reason, signature, slot, raw) VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
-INSERT_UNREAD: Final = INSERT_REJECTED.replace("rejected", "unread", 1)
+#: What is fetched again and still cannot be read is kept once.
+INSERT_UNREAD: Final = """
+    INSERT INTO unread (received_at_us, source, kind, reason, signature, slot, raw)
+    SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE NOT EXISTS (SELECT 1 FROM unread WHERE signature = ?5 AND raw = ?7)
+"""
 ADD_TO_COUNT: Final = (
     "INSERT INTO counts (kind, count) VALUES (?, ?) ON CONFLICT (kind) DO UPDATE SET count = count + excluded.count"
 )

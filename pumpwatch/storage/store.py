@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,8 @@ class Store:
         self._grace_us = int(break_grace_seconds * 1_000_000)
         self._ids = Ids()
         self._recent = RecentSignatures()
+        #: Told of each token whose record was judged: mint, trades, and breaks that outlived the grace. The writer's thread.
+        self.on_judged: Callable[[str, int, int], None] = lambda _mint, _trades, _breaks: None
         self._chains = Chains()
         self._unsettled = Unsettled()
         self._file = _identity(path)
@@ -176,7 +178,7 @@ class Store:
             self._chains.forget(connection)
             self._unsettled.forget(connection, now_us=now_us)
         self._stale = True  # until the batch is committed
-        return Judging(connection, self._chains, self._unsettled, now_us=now_us, grace_us=self._grace_us)
+        return Judging(connection, self._chains, self._unsettled, now_us=now_us, grace_us=self._grace_us, noticed=self.on_judged)
 
     @property
     def has_unsettled(self) -> bool:
