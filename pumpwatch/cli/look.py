@@ -4,29 +4,37 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from pumpwatch.budget import Budget
 from pumpwatch.cli import output
-from pumpwatch.cli.output import AnswerIsNo, Column
+from pumpwatch.cli.output import AnswerIsNo, Column, Sentence
 from pumpwatch.config import Settings
 from pumpwatch.errors import UsageError
 from pumpwatch.events import WRAPPED_SOL
 from pumpwatch.providers import provider_of
 from pumpwatch.status import Status, StatusUnreadable, path_of, problems, read
-from pumpwatch.storage.queries import Chosen, Reader, SpellRow, TokenRow, TradeRow, open_reader
+from pumpwatch.storage.queries import Chosen, GapCount, GapRow, Reader, SourceCounts, SpellRow, TokenRow, TradeRow, open_reader
+from pumpwatch.storage.scoreboard import Score
 from pumpwatch.telemetry import visible
 
 _SOL_DECIMALS: Final = 9
 _MOST_ROWS: Final = 100_000
 _SHOWN_SPELLS: Final = 5
+_SHOWN_GAPS: Final = 10
+_LAST_TRADES: Final = 20_000
 
 _FEED_COLUMNS: Final = (
     *(Column("FEED", 10), Column("STATE", 10), Column("SINCE", 8), Column("LAST DATA", 9)),
     *(Column("MESSAGES", 9, is_number=True), Column("TRADES", 9, is_number=True)),
+)
+_SCORE_COLUMNS: Final = (
+    *(Column("FEED", 10), Column("SEEN", 8, is_number=True), Column("ONLY IT", 8, is_number=True)),
+    *(Column("MISSED", 8, is_number=True), Column("INVENTED", 8, is_number=True)),
+    *(Column("LATE", 9, is_number=True), Column("95 % LATE", 9, is_number=True)),
 )
 _TOKEN_COLUMNS: Final = (
     *(Column("SYMBOL", 9), Column("MINT", 9), Column("STATUS", 9), Column("TRADES", 7, is_number=True)),
@@ -73,6 +81,7 @@ def show_status(settings: Settings, arguments: argparse.Namespace) -> int:
     path = settings.pumpwatch.database
     with open_reader(path) as reader:
         origin, complete, usage = reader.origin(), reader.completeness(), reader.usage()
+        gaps, scores = reader.gap_counts(), _enabled(reader.scoreboard(last=_LAST_TRADES), settings)
     try:
         status = read(path_of(path))
         found = problems(status, now)
@@ -88,12 +97,15 @@ def show_status(settings: Settings, arguments: argparse.Namespace) -> int:
     cost = budget.projection(now, tokens=sum(complete.values()) or None, paid_trades=paid)
     if arguments.json:
         document = {"healthy": not found, "problems": found, "database": str(path), "origin": origin, "completeness": complete}
-        output.print_json({**document, "cost": cost, "usage": usage, "worker": status})
+        record = {"gaps": gaps, "scoreboard": {"last_trades": _LAST_TRADES, "feeds": scores}}
+        output.print_json({**document, **record, "cost": cost, "usage": usage, "worker": status})
         return 1 if found else 0
     print("healthy" if not found else "\n".join(f"NOT healthy: {visible(problem, limit=300)}" for problem in found))
     if status is not None:
         _print_worker(status, now)
     _print_record(path.name, origin, complete)
+    _print_gaps(gaps, now)
+    _print_scores(scores)
     print("\n".join(cost))
     return 1 if found else 0
 
@@ -119,6 +131,36 @@ def _print_record(name: str, origin: str, complete: Mapping[str, int]) -> None:
     print(f"record {visible(name)} ({visible(origin)} data); watched tokens by completeness: {counts}")
 
 
+def _enabled(scores: list[Score], settings: Settings) -> list[Score]:
+    """Without the feeds that are switched off: they miss nothing."""
+    off = {
+        name for name, is_on in (("pumpportal", settings.pumpportal.enabled), ("helius", settings.helius.enabled)) if not is_on
+    }
+    return [score for score in scores if score.feed not in off or score.seen]
+
+
+def _print_gaps(gaps: Sequence[GapCount], now: float) -> None:
+    for gap in gaps:
+        states = (("open", gap.open), ("being filled", gap.filling), ("unfillable", gap.unfillable))
+        counts = ", ".join(f"{count} {state}" for state, count in states if count)
+        oldest = f"the oldest from {_since(gap.oldest_us / 1e6, now)} ago" if gap.oldest_us else "from an unknown time"
+        output.print_text(f"gaps ({visible(gap.cause)}): {counts}; {oldest}")
+
+
+def _print_scores(scores: Sequence[Score]) -> None:
+    if not any(score.seen or score.invented for score in scores):
+        return
+    print(f"of the last {_LAST_TRADES} trades (LATE: median, behind the first who had it):")
+    rows = [
+        (
+            *(score.feed, score.seen, score.only, score.missed, score.invented),
+            *(output.delay(score.delay_median_ms), output.delay(score.delay_p95_ms)),
+        )
+        for score in scores
+    ]
+    output.print_table(_SCORE_COLUMNS, rows)
+
+
 def _since(moment: float | None, now: float) -> str:
     return output.ago(None if moment is None else now - moment)
 
@@ -134,30 +176,37 @@ def show_tokens(settings: Settings, arguments: argparse.Namespace) -> int:
     now = time.time()
     output.print_table(_TOKEN_COLUMNS, [_token_cells(row, now) for row in rows])
     for reason in dict.fromkeys(completeness(row) for row in rows if row.reason):
-        print(reason)
+        output.print_text(reason)
     return 0
 
 
 def _token_cells(row: TokenRow, now: float) -> tuple[object, ...]:
     price, market_cap = output.number(row.price), output.number(row.market_cap)
     name, last = output.quote_name(row.quote_mint), _since(row.last_trade_at, now)
-    return row.symbol, row.mint, row.status, row.trades, price, name, market_cap, last, row.completeness
+    record = f"holes {row.holes}" if row.completeness == "holes" and row.holes else row.completeness
+    return row.symbol, row.mint, row.status, row.trades, price, name, market_cap, last, record
 
 
 def show_token(settings: Settings, arguments: argparse.Namespace) -> int:
     with open_reader(settings.pumpwatch.database) as reader:
         mint = full_mint(reader, arguments.mint)
         row, spells, quotes = reader.token(mint), reader.spells(mint, limit=_SHOWN_SPELLS), reader.quotes()
+        gaps, sources = reader.gaps_of(mint, limit=_SHOWN_GAPS), reader.sources_of(mint, last=_LAST_TRADES)
     assert row is not None
     if arguments.json:
-        output.print_json({**msgspec.to_builtins(row), "spells": spells})
+        output.print_json({**msgspec.to_builtins(row), "spells": spells, "gaps": gaps, "sources": sources})
         return 0
     output.print_fields(
         [
             *(("symbol", row.symbol), ("name", row.name), ("mint", row.mint), ("status", row.status)),
             *(("creator", row.creator), ("developer", row.developer), ("created (UTC)", output.moment(row.created_at))),
-            ("completeness", completeness(row)),
+            ("completeness", Sentence(completeness(row))),
+            ("complete from (UTC)", output.moment(row.complete_from)),
+            ("complete until (UTC)", output.moment(row.complete_until)),
             ("proven to slot", row.proven_to_slot),
+            ("holes", row.holes),
+            *(("gap", Sentence(visible(_gap_text(gap, row, quotes), limit=500))) for gap in gaps),
+            ("delivered by", Sentence(_sources_text(sources))),
             ("trades", f"{row.trades} ({row.buys} buys, {row.sells} sells); {row.completeness}"),
             ("volume", _figure(output.amount(row.volume, decimals_of(row.quote_mint, quotes)), row)),
             ("price", _figure(output.number(row.price), row)),
@@ -167,6 +216,32 @@ def show_token(settings: Settings, arguments: argparse.Namespace) -> int:
         ]
     )
     return 0
+
+
+def _gap_text(gap: GapRow, row: TokenRow, quotes: Mapping[str, int | None]) -> str:
+    """``break, open: slots 11 to 15; -3.5 tokens, 0.2 SOL``: the amounts are by how much the reserves changed unseen."""
+    if gap.from_slot is not None and gap.to_slot is not None:
+        where = f"slots {gap.from_slot} to {gap.to_slot}"
+    else:
+        where = f"from {output.moment(gap.from_us / 1e6)}"
+        where += f" to {output.moment(gap.to_us / 1e6)}" if gap.to_us is not None else " on"
+    shown = f"{gap.cause}{f' ({gap.feed})' if gap.feed else ''}, {gap.state}: {where}"
+    if gap.net_token_amount is not None or gap.net_quote_amount is not None:
+        tokens = output.amount(gap.net_token_amount, output.TOKEN_DECIMALS)
+        quote = output.amount(gap.net_quote_amount, decimals_of(row.quote_mint, quotes))
+        shown += f"; reserves changed by {tokens} tokens, {quote} {output.quote_name(row.quote_mint)}"
+    return f"{shown}; {gap.reason}" if gap.reason else shown
+
+
+def _sources_text(sources: SourceCounts) -> str:
+    if not sources.trades and not sources.dropped:
+        return output.UNKNOWN
+    counts = (
+        *(("pumpportal", sources.pumpportal), ("helius", sources.helius), ("backfill", sources.backfill)),
+        *(("backfill alone", sources.backfilled), ("told but not on the chain", sources.dropped)),
+    )
+    said = ", ".join(f"{name} {count}" for name, count in counts if count)
+    return f"{said} (of the last {_LAST_TRADES})" if sources.trades + sources.dropped >= _LAST_TRADES else said
 
 
 def _figure(shown: str, row: TokenRow) -> str:
@@ -203,7 +278,7 @@ def show_trades(settings: Settings, arguments: argparse.Namespace) -> int:
     if any(not row.confirmed for row in rows):
         print("p = provisional: reported by PumpPortal, not yet seen on the chain")
     for record in dict.fromkeys(completeness(row) for row in board.values() if row):
-        print(f"record {record}")
+        output.print_text(f"record {record}")
     return 0
 
 

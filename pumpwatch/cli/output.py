@@ -8,6 +8,7 @@ float, and are never cut: a number that does not fit makes its line longer. Unkn
 from __future__ import annotations
 
 import json
+import textwrap
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,6 +45,12 @@ class Column:
     is_number: bool = False
 
 
+class Sentence(str):
+    """Words of ours, with nothing in them that could act on a terminal: never cut."""
+
+    __slots__ = ()
+
+
 def print_json(document: object) -> None:
     """One document, in ASCII, so that nothing in it can act on a terminal."""
     print(json.dumps(msgspec.to_builtins(document), indent=2, ensure_ascii=True, allow_nan=False))
@@ -56,11 +63,19 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> 
         print(_line(columns, row))
 
 
+def print_text(sentence: str) -> None:
+    """A sentence of ours, over as many lines as it needs."""
+    print(textwrap.fill(sentence, 80, break_long_words=False, break_on_hyphens=False))
+
+
 def print_fields(fields: Sequence[tuple[str, object]]) -> None:
-    """A name and a value on each line. None is unknown."""
+    """A name and a value on each line, a :class:`Sentence` on as many as it needs. None is unknown."""
     width = max(len(name) for name, _ in fields)
+    room = max(20, 78 - width)
     for name, value in fields:
-        print(f"{name:<{width}}  {text(value, width=max(20, 78 - width))}")
+        lines = textwrap.wrap(value, room, break_on_hyphens=False) if isinstance(value, Sentence) else [text(value, width=room)]
+        for number, line in enumerate(lines):
+            print(f"{'' if number else name:<{width}}  {line}")
 
 
 def text(value: object, *, width: int) -> str:
@@ -104,6 +119,13 @@ def ago(seconds: float | None) -> str:
     seconds = max(0.0, seconds)
     size, unit = next((size, unit) for size, unit in _UNITS if seconds >= size)
     return f"{seconds // max(1, size):.0f} {unit}"
+
+
+def delay(milliseconds: float | None) -> str:
+    """A short duration: ``380 ms``, ``2.4 s``."""
+    if milliseconds is None:
+        return UNKNOWN
+    return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"
 
 
 def moment(unix_seconds: float | None) -> str:

@@ -20,6 +20,7 @@ from pumpwatch.events import Usage
 from pumpwatch.storage import statements
 from pumpwatch.storage.database import reading_engine, translated
 from pumpwatch.storage.schema import SCHEMA_VERSION
+from pumpwatch.storage.scoreboard import LAST_TRADES, SPELLS, Score, scores
 
 TokenOrder: TypeAlias = Literal["newest", "oldest", "trades"]
 
@@ -98,6 +99,51 @@ class SpellRow(msgspec.Struct, frozen=True):
     symbol: str | None
 
 
+class GapCount(msgspec.Struct, frozen=True):
+    """Gaps of one cause that are not closed: how many wait, how many backfill is at, how many cannot be filled."""
+
+    cause: str
+    open: int
+    filling: int
+    unfillable: int
+    oldest_us: int
+
+
+class GapRow(msgspec.Struct, frozen=True):
+    """A row of ``gaps`` that is not closed; *net_* are base units, how the reserves changed unseen."""
+
+    cause: str
+    state: str
+    feed: str | None
+    from_us: int
+    to_us: int | None
+    from_slot: int | None
+    to_slot: int | None
+    net_token_amount: int | None
+    net_quote_amount: int | None
+    signature: str | None
+    detail: str | None
+    reason: str | None
+
+
+class SourceCounts(msgspec.Struct, frozen=True):
+    """
+    Who delivered the trades of one token.
+
+    Attributes:
+        trades: How many were looked at: those that stand in ``trade_log``.
+        backfilled: Those that only backfill had.
+        dropped: Told by PumpPortal, not on the chain.
+    """
+
+    trades: int
+    pumpportal: int
+    helius: int
+    backfill: int
+    backfilled: int
+    dropped: int
+
+
 class Chosen(msgspec.Struct, frozen=True):
     """Which trades, and from which end."""
 
@@ -123,6 +169,13 @@ _SPELL_COLUMNS: Final = (
     "FROM spells LEFT JOIN tokens ON spells.kind = 'token' AND tokens.mint = spells.address"
 )
 _IS_WATCHED: Final = "spells.kind = 'token' AND spells.address = place.mint AND spells.ended_at_us IS NULL"
+
+
+_GAP_COLUMNS: Final = ", ".join(GapRow.__struct_fields__)
+_WATCHED_THEN: Final = (
+    "SELECT 1 FROM spells WHERE kind = 'token' AND address = :mint AND started_at_us <= ifnull(gaps.to_us, started_at_us) "
+    "AND ifnull(ended_at_us, gaps.from_us) >= gaps.from_us"
+)
 
 
 class Reader:
@@ -232,6 +285,43 @@ class Reader:
             "JOIN token_board AS board ON board.mint = place.mint GROUP BY board.completeness"
         )
         return {str(completeness): int(count) for completeness, count in rows}
+
+    def gap_counts(self) -> list[GapCount]:
+        """What is not closed, by cause, most first."""
+        rows = self._rows(
+            "SELECT cause, sum(state = 'open'), sum(state = 'filling'), sum(state = 'unfillable'), min(from_us) "
+            "FROM gaps WHERE state <> 'closed' GROUP BY cause ORDER BY count(*) DESC, cause"
+        )
+        return [GapCount(*row) for row in rows]
+
+    def gaps_of(self, mint: str, *, limit: int) -> list[GapRow]:
+        """At most *limit* gaps that are not closed: those of this token, and those of all tokens while it was watched."""
+        rows = self._rows(
+            f"SELECT {_GAP_COLUMNS} FROM gaps WHERE mint = :mint AND state <> 'closed' "
+            f"UNION ALL SELECT {_GAP_COLUMNS} FROM gaps WHERE mint IS NULL AND signature IS NULL AND state <> 'closed' "
+            f"AND cause NOT IN ('refused', 'limit', 'budget') AND EXISTS ({_WATCHED_THEN}) "
+            "ORDER BY from_us DESC LIMIT :limit",
+            mint=mint,
+            limit=limit,
+        )
+        return [GapRow(*row) for row in rows]
+
+    def sources_of(self, mint: str, *, last: int) -> SourceCounts:
+        """Who delivered the *last* trades of a token, in the chain's order."""
+        rows = self._rows(
+            "SELECT ifnull(sum(state <= 2), 0), count(CASE WHEN state <= 2 THEN pumpportal_at_us END), "
+            "count(CASE WHEN state <= 2 THEN helius_at_us END), count(CASE WHEN state <= 2 THEN backfill_at_us END), "
+            "ifnull(sum(state <= 2 AND backfill_at_us IS NOT NULL AND helius_at_us IS NULL AND pumpportal_at_us IS NULL), 0), "
+            "ifnull(sum(state = 3), 0) FROM (SELECT * FROM trades WHERE token_id = (SELECT id FROM tokens WHERE mint = :mint) "
+            "ORDER BY chain_key DESC LIMIT :last)",
+            mint=mint,
+            last=last,
+        )
+        return SourceCounts(*rows[0])
+
+    def scoreboard(self, *, last: int = 20_000) -> list[Score]:
+        """What each source delivered, missed, invented and delivered late, of the *last* rows of ``trades``."""
+        return scores(self._rows(LAST_TRADES, last=last), self._rows(SPELLS, last=last))
 
     def quotes(self) -> dict[str, int | None]:
         """Mint -> decimals of what tokens trade against; None: not known."""

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import time
 import unicodedata
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from pumpwatch.errors import DatabaseError, UsageError
 from pumpwatch.events import Delivery
 from pumpwatch.status import FeedStatus, Status, StatusFile, path_of
 from pumpwatch.storage.queries import Chosen, open_reader
+from pumpwatch.storage.scoreboard import Score, scores
 from pumpwatch.storage.store import Store
 
 SOL, USDCAT, HOSTILE, QUOTELESS, EMPTY = range(5)
@@ -175,7 +177,10 @@ def test_tokens_lists_every_token_with_its_completeness_newest_first(run: Run, r
     assert all("unproven" in row for row in rows)
     assert rows[0].startswith(f"-         {record.mints[QUOTELESS][:8]}… curve           3         - ?")
     assert rows[-1].startswith(f"CAT       {record.mints[SOL][:8]}… curve        3002")
-    assert outcome.lines()[6] == "unproven: this version records, it does not judge yet"
+    said = " ".join(outcome.lines()[6:])
+    for token in run("tokens", "--json").json()["tokens"]:
+        assert token["reason"]
+        assert f"unproven: {token['reason']}" in said
 
 
 def test_tokens_can_be_chosen_and_ordered(run: Run, record: Record) -> None:
@@ -197,7 +202,7 @@ def test_token_shows_each_number_with_its_completeness(run: Run, record: Record)
     fields = dict(line.split("  ", 1) for line in outcome.lines())
     fields = {name.strip(): value.strip() for name, value in fields.items()}
     assert fields["mint"] == record.mints[SOL]
-    assert fields["completeness"] == "unproven: this version records, it does not judge yet"
+    assert fields["completeness"] == f"unproven: {run('token', record.mints[SOL], '--json').json()['reason']}"
     for name in ("trades", "volume", "price", "market cap"):
         assert fields[name].endswith("; unproven")
     assert fields["trades"].startswith("3002 (")
@@ -219,8 +224,8 @@ def test_a_token_of_another_quote_is_counted_in_that_quote(run: Run, record: Rec
 def test_unknown_is_a_dash_and_never_zero(run: Run, record: Record) -> None:
     out = run("token", record.mints[QUOTELESS]).out
 
-    assert "\nvolume            -\n" in out
-    assert "\nprice             -\n" in out
+    fields = dict(line.split(None, 1) for line in out.splitlines())
+    assert (fields["volume"], fields["price"]) == ("-", "-")
     token = run("token", record.mints[QUOTELESS], "--json").json()
     assert token["volume"] is None
     assert token["price"] is None
@@ -238,6 +243,169 @@ def test_the_beginning_of_a_mint_is_enough_when_it_is_the_only_one(run: Run, rec
         run("token", "zzz' OR 1=1 --")
 
 
+# What is missing, and who delivered what
+
+
+def change(record: Record, statement: str, *values: object) -> None:
+    with closing(sqlite3.connect(record.database)) as connection, connection:
+        connection.execute(statement, values)
+
+
+def add_gap(record: Record, cause: str, **columns: object) -> None:
+    columns = {"cause": cause, "from_us": NOW * 1_000_000, **columns}
+    names = ", ".join(columns)
+    change(record, f"INSERT INTO gaps ({names}) VALUES ({', '.join('?' * len(columns))})", *columns.values())
+
+
+def test_status_counts_what_is_not_closed_by_its_cause(run: Run, record: Record) -> None:
+    add_gap(record, "disconnected", feed="helius", state="closed")
+    add_gap(record, "disconnected", feed="pumpportal")
+    for number in range(3):
+        add_gap(record, "break", mint=record.mints[SOL], signature=str(number), state="filling")
+    add_gap(record, "break", mint=record.mints[HOSTILE], signature="x", state="unfillable")
+
+    out = run("status").out
+
+    assert "gaps (break): 3 being filled, 1 unfillable; the oldest from" in out
+    assert "gaps (disconnected): 1 open; the oldest from" in out
+    found = run("status", "--json").json()["gaps"]
+    assert found[0] == {"cause": "break", "open": 0, "filling": 3, "unfillable": 1, "oldest_us": NOW * 1_000_000}
+    assert [gap["open"] for gap in found] == [0, 1]
+
+
+def test_token_shows_its_completeness_and_each_hole_with_its_size(run: Run, record: Record) -> None:
+    mint = record.mints[SOL]
+    values = ("holes", NOW, NOW + 60, 4321, 1, "trades are missing")
+    columns = "completeness = ?, complete_from = ?, complete_until = ?, proven_to_slot = ?, holes = ?, reason = ?"
+    change(record, f"UPDATE tokens SET {columns} WHERE mint = ?", *values, mint)
+    add_gap(
+        record,
+        *("break",),
+        mint=mint,
+        signature="later",
+        from_slot=11,
+        to_slot=15,
+        net_token_amount=-3_500_000,
+        net_quote_amount=200_000_000,
+        to_us=NOW * 1_000_000,
+    )
+    add_gap(record, "tail", mint=mint, state="unfillable", reason="no account", from_us=1)
+    add_gap(record, "silent", feed="helius", from_us=(NOW + 5) * 1_000_000)
+    add_gap(record, "silent", feed="helius", from_us=5, to_us=6)  # before it was watched
+    add_gap(record, "break", mint=record.mints[HOSTILE], signature="other")
+
+    out = run("token", mint).out
+
+    assert "holes: trades are missing" in out
+    assert "complete from (UTC)   2026-09-21 14:13:20" in out
+    assert "complete until (UTC)  2026-09-21 14:14:20" in out
+    assert "proven to slot        4321" in out
+    document = run("token", mint, "--json").json()
+    assert [(gap["cause"], gap["state"]) for gap in document["gaps"]] == [
+        ("silent", "open"),
+        ("break", "open"),
+        ("tail", "unfillable"),
+    ]
+    words = " ".join(out.split())
+    assert "gap silent (helius), open: from 2026-09-21 14:13:25 on gap break, open: slots 11 to 15; reserves" in words
+    assert "reserves changed by -3.5 tokens, 0.2 SOL gap tail, unfillable: from 1970-01-01 00:00:00 on; no account" in words
+    assert "holes 1" in run("tokens").out
+
+
+def test_token_says_who_delivered_its_trades(run: Run, record: Record) -> None:
+    mint = record.mints[SOL]
+    change(
+        record,
+        "UPDATE trades SET backfill_at_us = helius_at_us, helius_at_us = NULL WHERE id IN "
+        "(SELECT trades.id FROM trades JOIN tokens ON tokens.id = token_id WHERE mint = ? AND helius_at_us IS NOT NULL LIMIT 4)",
+        mint,
+    )
+
+    words = " ".join(run("token", mint).out.split())
+    assert "delivered by pumpportal 1, helius 2997, backfill 4, backfill alone 4 trades" in words
+    sources = run("token", mint, "--json").json()["sources"]
+    assert (sources["trades"], sources["backfilled"], sources["dropped"]) == (3002, 4, 0)
+
+
+def score(feeds: list[Score], feed: str) -> Score:
+    return next(score for score in feeds if score.feed == feed)
+
+
+def row(number: int = 1, state: int = 1, time: int | None = NOW, *at_us: int | None) -> tuple[object, ...]:
+    return (number, state, time, *at_us)
+
+
+ALWAYS = [(1, 0, None)]
+
+
+def test_the_scoreboard_tells_who_had_what_alone_and_how_late() -> None:
+    rows = [row(1, 1, NOW, 1_000, 1_000 + delay * 1000, None) for delay in range(1, 101)]
+    rows += [row(1, 1, NOW, None, None, 5), row(1, 2, NOW, None, 5, None), row(1, 0, None, 5, None, None)]
+
+    found = scores(rows, ALWAYS)
+
+    assert [(one.feed, one.seen, one.only) for one in found] == [("pumpportal", 101, 1), ("helius", 101, 1), ("backfill", 1, 1)]
+    helius = score(found, "helius")
+    assert (helius.delay_median_ms, helius.delay_p95_ms) == (51, 96)
+    assert (found[0].delay_median_ms, found[0].delay_p95_ms) == (0, 0)
+    assert (found[2].delay_median_ms, found[2].missed) == (None, None)
+
+
+def test_the_chain_feed_misses_what_others_had_of_tokens_that_were_watched_then() -> None:
+    lost = row(1, 1, NOW, None, None, 5)
+    second = 1_000_000
+
+    assert score(scores([lost], ALWAYS), "helius").missed == 1
+    assert score(scores([lost], [(1, NOW * second, (NOW + 1) * second)]), "helius").missed == 1
+    assert score(scores([lost], [(1, NOW * second + 1, None)]), "helius").missed == 0, "perhaps before the spell"
+    assert score(scores([lost], [(1, 0, NOW * second + 1)]), "helius").missed == 0, "perhaps after it"
+    assert score(scores([lost], []), "helius").missed == 0
+    assert score(scores([row(1, 0, None, 5, None, None)], ALWAYS), "helius").missed == 0, "provisional: perhaps never was"
+
+
+def test_the_paid_feed_misses_what_lies_between_two_trades_that_it_had() -> None:
+    rows = [
+        row(1, 1, NOW, None, 5, None),
+        row(1, 1, NOW + 10, 5, 5, None),
+        row(1, 1, NOW + 11, None, 5, None),
+        row(1, 1, NOW + 12, 5, 5, None),
+        row(1, 1, NOW + 13, None, 5, None),
+        row(2, 1, NOW + 11, None, 5, None),
+    ]
+
+    assert score(scores(rows, ALWAYS), "pumpportal").missed == 1
+
+
+def test_what_is_not_on_the_chain_was_invented_and_is_no_trade_of_anybody() -> None:
+    found = scores([row(1, 3, None, 5, None, None), row(1, 4, None, 5, None, None)], ALWAYS)
+
+    assert (score(found, "pumpportal").invented, score(found, "pumpportal").seen) == (2, 0)
+    assert score(found, "helius").missed == 0
+
+
+def test_the_scoreboard_looks_at_the_newest_rows_only(record: Record) -> None:
+    with open_reader(record.database) as reader:
+        assert sum(one.seen for one in reader.scoreboard(last=100)) == 100
+        assert sum(one.seen for one in reader.scoreboard()) == 3007
+
+
+def test_status_shows_the_scoreboard_of_the_feeds_that_are_on(run: Run, record: Record) -> None:
+    out = run("status").out
+
+    assert "FEED           SEEN  ONLY IT   MISSED INVENTED      LATE 95 % LATE" in out
+    assert "helius         3003     3003" in out
+    assert "backfill          0        0        -" in out
+    feeds = run("status", "--json").json()["scoreboard"]["feeds"]
+    assert [one["feed"] for one in feeds] == ["pumpportal", "helius", "backfill"]
+    change(record, "UPDATE trades SET pumpportal_at_us = NULL")
+    feeds = run("status", "--json", PUMPWATCH_PUMPPORTAL_ENABLED="no").json()["scoreboard"]["feeds"]
+    assert [one["feed"] for one in feeds] == ["helius", "backfill"]
+
+
+def test_a_delay_is_short() -> None:
+    assert [output.delay(value) for value in (None, 0.0, 380.4, 2440.0)] == ["-", "0 ms", "380 ms", "2.4 s"]
+
+
 # trades
 
 
@@ -251,7 +419,7 @@ def test_trades_are_the_newest_first_and_provisional_ones_are_marked(run: Run, r
     assert not newest.endswith(" p")
     assert before.startswith("09-21 15:03:19 buy           1.002999   0.123456789 SOL")
     assert outcome.lines()[4].startswith("p = provisional")
-    assert outcome.lines()[5] == "record unproven: this version records, it does not judge yet"
+    assert outcome.lines()[5].startswith("record unproven: ")
 
 
 def test_trades_of_a_token_come_in_the_chains_order(run: Run, record: Record) -> None:
@@ -267,7 +435,8 @@ def test_trades_of_a_token_come_in_the_chains_order(run: Run, record: Record) ->
 
 
 def test_a_token_without_trades_is_an_empty_table_with_its_completeness(run: Run, record: Record) -> None:
-    assert run("trades", record.mints[EMPTY]).lines()[1:] == ["record unproven: this version records, it does not judge yet"]
+    [said] = run("trades", record.mints[EMPTY]).lines()[1:]
+    assert said.startswith("record unproven: ")
     assert record.mints[EMPTY] in run("trades", record.mints[EMPTY], "--json").json()["completeness"]
 
 
