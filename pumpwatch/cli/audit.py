@@ -103,17 +103,31 @@ def _print_token(token: TokenAudit, decimals: int | None) -> None:
         late = "" if seen.late_seconds is None else f", late {seen.late_seconds:.1f} s (95 %: {seen.latest_seconds:.1f} s)"
         print(f"  {source} {seen.trades}, alone {seen.alone}{late}")
     for one in token.missing[:_SHOWN_BREAKS]:
-        what = "missing" if one.counts else visible(one.reason or "not watched", limit=100)
-        size = f"net {output.amount(one.token_amount, output.TOKEN_DECIMALS)} tokens, {output.amount(one.quote_amount, decimals)}"
-        hint = f" {output.quote_name(token.quote_mint)}{'; one trade would fit' if one.fits_one_trade else ''}"
-        print(f"  {one.venue} slots {one.from_slot} to {one.to_slot}: {what}, {size}{hint}")
+        what = "missing" if one.counts else visible(one.reason or "not watched then", limit=100)
+        tokens, quote = output.amount(one.token_amount, output.TOKEN_DECIMALS), output.amount(one.quote_amount, decimals)
+        hint = "; one trade would fit" if one.fits_one_trade else ""
+        print(f"  {one.venue} slots {one.from_slot} to {one.to_slot}: {what}")
+        print(f"    net {tokens} tokens, {quote} {output.quote_name(token.quote_mint)}{hint}")
     if token.breaks > _SHOWN_BREAKS:
         print(f"  ... and {token.breaks - _SHOWN_BREAKS} breaks more")
     if token.chain is not None:
         print(f"  chain: {_ON_CHAIN[token.chain]}")
+    print(f"  {_verdict_text(token)}")
+
+
+def _verdict_text(token: TokenAudit) -> str:
+    """``complete, proven to slot 366000085``."""
+    until = output.moment(token.complete_until)
+    words = {
+        "complete": "complete",
+        "since": f"complete since {output.moment(token.complete_from)} UTC",
+        "spell": f"complete from {output.moment(token.complete_from)} to {until} UTC, not watched now",
+        "holes": f"{token.holes} hole{'s' * (token.holes != 1)}",
+        "unproven": "unproven",
+    }
     proven = "" if token.proven_to_slot is None else f", proven to slot {token.proven_to_slot}"
     reason = f": {visible(token.reason, limit=300)}" if token.reason else ""
-    print(f"  {token.completeness}{proven}{reason}")
+    return words[token.completeness] + proven + reason
 
 
 _ON_CHAIN: Final = {
@@ -141,7 +155,7 @@ def _ask_chain(settings: Settings, evidence: Evidence, mints: Sequence[str] | No
     endpoint = settings.helius.rpc
     provider = provider_of(endpoint.host, is_loopback=endpoint.is_loopback)
     try:
-        with Rpc(endpoint, timeout_seconds=settings.connection.connect_timeout_seconds, provider=provider) as rpc:
+        with Rpc(endpoint, timeout_seconds=settings.connection.connect_timeout_seconds, provider=provider, tries=2) as rpc:
             anchors = list(Snapshots(rpc).take(targets))
     except RpcFailed as error:
         raise AnswerIsNo(f"the chain cannot be asked ({endpoint.shown}): {error}") from error
