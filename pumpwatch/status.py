@@ -50,6 +50,32 @@ class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
+class BackfillStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What fills gaps and proves the record.
+
+    Attributes:
+        state: ``idle``, ``working``, ``waiting`` (the endpoint is in trouble), ``refused``, ``exhausted``, ``budget`` or
+            ``stopped``.
+        reason: Why it does not work as it should.
+        requests: Calls sent since the start, each of a batch counted.
+        fetched: Transactions.
+        anchors: Account states read.
+        dropped: Trades of PumpPortal that never landed.
+        to_fetch: Transactions still to come of what is being fetched.
+        gaps_open: As the database has them.
+    """
+
+    state: str
+    reason: str | None = None
+    requests: int = 0
+    fetched: int = 0
+    anchors: int = 0
+    dropped: int = 0
+    to_fetch: int = 0
+    gaps_open: int = 0
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """
     The worker at *written_at*.
@@ -61,6 +87,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         spilled: Deliveries waiting in the spill file.
         trades: Rows written since the start.
         watched: Tokens and wallets on the watch list.
+        backfill: None where it is not enabled.
+        alarm: Why an update of pumpwatch may be needed: the programs on chain speak otherwise than it knows.
     """
 
     pid: int
@@ -75,6 +103,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     trades: int = 0
     watched: int = 0
     gaps_open: int = 0
+    backfill: BackfillStatus | None = None
+    alarm: str | None = None
     schema: int = STATUS_SCHEMA
 
 

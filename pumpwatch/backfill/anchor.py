@@ -102,19 +102,21 @@ class Snapshots:
         for asked in self._ask(missing, "finalized", None):
             yield from asked.anchors
 
-    def pool(self, address: str) -> PoolAccount | None:
+    def pools(self, addresses: Sequence[str]) -> dict[str, PoolAccount | None]:
         """
-        Read one pool; None where there is none, or something else.
+        Read pools, at most :data:`ACCOUNTS_OF_TOKENS`; None where there is none, or something else.
 
         Raises:
             RpcFailed: See :meth:`Rpc.call`.
 
         """
-        data = self._read([address], "confirmed", None).data[address]
-        try:
-            return None if data is None else pool_state(data)
-        except DecodeError:
-            return None
+        found: dict[str, PoolAccount | None] = {}
+        for address, data in self._read(addresses, "confirmed", None).data.items():
+            try:
+                found[address] = None if data is None else pool_state(data)
+            except DecodeError:
+                found[address] = None
+        return found
 
     def _ask(self, targets: Sequence[Target], commitment: str, min_context_slot: int | None) -> Iterator[_Asked]:
         self._learn_vaults(targets, commitment)

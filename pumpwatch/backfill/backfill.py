@@ -1,0 +1,335 @@
+"""
+The third worker thread: proves the record by the chain's accounts, and fetches what the feeds missed.
+
+It reads the database and writes nothing: what it finds goes into backfill's own small queue, as events of the same kinds.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+from loguru import logger
+
+from pumpwatch.backfill.anchor import Snapshots
+from pumpwatch.backfill.asked import Asked, Order
+from pumpwatch.backfill.filling import Filled, Filling, NotYet, Pieces
+from pumpwatch.backfill.history import History
+from pumpwatch.backfill.pools import UnknownPools
+from pumpwatch.backfill.provisional import Provisional
+from pumpwatch.backfill.repairs import MOST_GAPS, Repairs, whole
+from pumpwatch.backfill.rounds import Rounds
+from pumpwatch.backfill.rpc import Rpc, RpcBehind, RpcExhausted, RpcFailed, RpcRefused, RpcStopped
+from pumpwatch.config import BackfillSettings
+from pumpwatch.decode.transactions import Fetched
+from pumpwatch.errors import DatabaseBusy
+from pumpwatch.events import Anchor, Delivery, PoolSeen
+from pumpwatch.status import BackfillStatus
+from pumpwatch.storage.worklist import Gap, Watched, Worklist
+from pumpwatch.threads import WorkerThread
+
+#: Between turns with nothing to do; orders wake it.
+_IDLE_SECONDS: Final = 0.5
+#: History is fetched for so long at most before the anchors have their turn.
+_PIECE_SECONDS: Final = 5.0
+_PROVISIONAL_SECONDS: Final = 15.0
+_POOLS_SECONDS: Final = 30.0
+_WATCHED_SECONDS: Final = 1.0
+_GAPS_SECONDS: Final = 0.5
+#: After an error of the endpoint, this step rests so long: the client itself has tried several times.
+_REST_SECONDS: Final = 5.0
+_LONG_REST_SECONDS: Final = 30.0
+#: An account so long ahead of the record, of a token that its feed says it delivers: the subscription is mute.
+_MUTE_SECONDS: Final = 4.0
+_RESUBSCRIBE_SECONDS: Final = 60.0
+#: Of an outage that has just ended, tokens are ahead anyway.
+_AFTER_OUTAGE_SECONDS: Final = 30.0
+#: Tries after which an order does not wait for a gap any more.
+_TRIES_OF_ORDER: Final = 5
+_ROOM_SECONDS: Final = 0.25
+
+
+class ChainFeed(Protocol):
+    """What backfill asks of the feed of the chain."""
+
+    def delivers(self, mint: str) -> bool:
+        """Whether the server has confirmed what brings the trades of *mint*."""
+        ...
+
+    def resubscribe(self, mints: Iterable[str]) -> None:
+        """Begin anew with these."""
+        ...
+
+
+class Backfill(WorkerThread):
+    """
+    Proves, fetches, and tells the writer.
+
+    Everything runs on this thread, or in a test on the one that calls :meth:`turn`; but for :attr:`asked`, :meth:`stop` and
+    :meth:`state`.
+
+    Args:
+        connect: Makes the client: gets the event that ends its waits, and what is to be told of each sending.
+        put: Hands a delivery to the writer, waiting so many seconds for room (``Intake.put_backfill``).
+        pools: Known to the decoder.
+        feed: The feed of the chain, whose mute subscriptions are made anew; None: there is none.
+        pace: Credits that repairs may cost in an hour; None: not counted.
+        noticed: Told of each fetched transaction.
+        found_pools: Told of canonical pools that nobody had told of before.
+        clock: Unix time in seconds.
+
+    Attributes:
+        asked: What a person asks for.
+    """
+
+    def __init__(
+        self,
+        settings: BackfillSettings,
+        *,
+        database: Path,
+        connect: Callable[[threading.Event, Callable[[str, int], None]], Rpc],
+        put: Callable[..., bool],
+        pools: Iterable[PoolSeen] = (),
+        feed: ChainFeed | None = None,
+        pace: Callable[[], float | None] = lambda: None,
+        noticed: Callable[[Fetched], None] = lambda _: None,
+        found_pools: Callable[[list[PoolSeen]], object] = lambda _: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__("backfill")
+        self.asked = Asked()
+        self._put_backfill = put
+        self._feed = feed
+        self._clock = clock
+        self._requests = 0
+        self._anchors = 0
+        self._gaps_open = 0
+        self._state: tuple[str, str | None] = ("idle", None)
+        self._rpc = connect(self.stopping, self._count)
+        self._worklist = Worklist(database)
+        history = History(self._rpc)
+        snapshots = Snapshots(self._rpc, clock=clock)
+        self._filling = Filling(history, self._worklist, put=self._put, pools=pools, noticed=noticed, clock=clock)
+        self._rounds = Rounds(
+            snapshots,
+            active_seconds=settings.anchor_active_seconds,
+            idle_seconds=settings.anchor_idle_seconds,
+            pace=pace,
+            clock=clock,
+        )
+        self._repairs = Repairs(
+            self._worklist,
+            history,
+            self._filling,
+            self._rounds,
+            give_up_after_seconds=settings.give_up_after_minutes * 60,
+            clock=clock,
+        )
+        self._provisional = Provisional(self._rpc, self._worklist, self._filling, clock=clock)
+        self._pools = UnknownPools(snapshots, self._worklist, self._filling, found=found_pools)
+        #: Of the order that is being worked on.
+        self._pieces: Pieces | None = None
+        self._fetched_before = 0
+        self._gaps: list[Gap] = []
+        self._not_before: dict[str, float] = {}
+        self._trouble: dict[str, tuple[str, str]] = {}
+        self._resubscribed_at: dict[str, float] = {}
+        self._wake = threading.Event()
+
+    # Any thread
+
+    def stop(self) -> None:
+        super().stop()
+        self._wake.set()
+
+    def state(self) -> BackfillStatus:
+        """For the status file."""
+        state, reason = self._state
+        return BackfillStatus(
+            state=state,
+            reason=reason,
+            requests=self._requests,
+            fetched=self._filling.fetched,
+            anchors=self._anchors,
+            dropped=self._provisional.dropped,
+            to_fetch=self._repairs.left,
+            gaps_open=self._gaps_open,
+        )
+
+    # This thread
+
+    def work(self) -> None:
+        try:
+            while not self.stopping.is_set():
+                if not self.turn(time.monotonic()):
+                    self._wake.wait(_IDLE_SECONDS)
+                    self._wake.clear()
+        finally:
+            self._state = ("stopped", None)
+            self.close()
+
+    def close(self) -> None:
+        """End connections. Idempotent."""
+        self._rpc.close()
+        self._worklist.close()
+
+    def turn(self, now: float) -> bool:
+        """
+        One look at everything that is due at *now* (monotonic seconds). Returns whether there is more to do at once.
+
+        Each step fails by itself: what the endpoint refuses to one, it may give to another.
+        """
+        self._step("order", lambda: self._do_order(now), now)
+        self._step("anchors", lambda: self._read_anchors(now), now, every_seconds=_WATCHED_SECONDS)
+        busy = self._step("gaps", lambda: self._repair(now), now, every_seconds=_GAPS_SECONDS)
+        self._step("provisional trades", self._provisional.look, now, every_seconds=_PROVISIONAL_SECONDS)
+        self._step("unknown pools", self._pools.look, now, every_seconds=_POOLS_SECONDS)
+        self._note_state(is_busy=busy or self._pieces is not None)
+        return self._pieces is not None and not self._trouble
+
+    def _step(self, name: str, do: Callable[[], object], now: float, *, every_seconds: float = 0.0) -> bool:
+        """Do one step, if it is due. Returns whether it did something."""
+        if self.stopping.is_set() or now < self._not_before.get(name, 0.0):
+            return False
+        self._not_before[name] = now + every_seconds
+        try:
+            done = bool(do())
+        except (RpcStopped, RpcBehind, DatabaseBusy):
+            return False
+        except RpcFailed as error:
+            self._note_trouble(name, error)
+            return False
+        self._trouble.pop(name, None)
+        return done
+
+    def _note_trouble(self, name: str, error: RpcFailed) -> None:
+        kind = "exhausted" if isinstance(error, RpcExhausted) else "refused" if isinstance(error, RpcRefused) else "waiting"
+        if kind == "exhausted" and "[budget]" in str(error):
+            kind = "budget"
+        if name not in self._trouble:
+            logger.warning("backfill: {}: {}", name, error)
+        self._trouble[name] = (kind, f"{name}: {error}")
+        rest = _REST_SECONDS if kind == "waiting" else _LONG_REST_SECONDS
+        self._not_before[name] = max(self._not_before.get(name, 0.0), time.monotonic() + rest)
+
+    def _note_state(self, *, is_busy: bool) -> None:
+        trouble = max(self._trouble.values(), key=lambda kind: kind[0] != "waiting", default=None)
+        self._state = trouble if trouble is not None else ("working" if is_busy else "idle", None)
+
+    # Steps
+
+    def _read_anchors(self, now: float) -> bool:
+        """The accounts whose time has come; and a subscription that is mute is begun anew."""
+        watched = self._worklist.watched()
+        self._wake_the_mute(watched, now)
+        return self._rounds.read(watched, self._tell_anchor, now=now) > 0
+
+    def _tell_anchor(self, anchor: Anchor) -> None:
+        self._anchors += 1
+        self._filling.say(anchor)
+
+    def _wake_the_mute(self, watched: Sequence[Watched], now: float) -> None:
+        feed, at_us = self._feed, int(self._clock() * 1_000_000)
+        if feed is None or self._is_after_outage(at_us):
+            return
+        self._resubscribed_at = {mint: at for mint, at in self._resubscribed_at.items() if now - at < _RESUBSCRIBE_SECONDS}
+        mute = [
+            token.mint
+            for token in watched
+            if token.unmatched_since_us is not None
+            and at_us - token.unmatched_since_us >= _MUTE_SECONDS * 1_000_000
+            and token.mint not in self._resubscribed_at
+            and feed.delivers(token.mint)
+        ]
+        if mute:
+            logger.warning("the chain is ahead of what the feed delivers of {} tokens: subscribing to them anew", len(mute))
+            self._resubscribed_at.update(dict.fromkeys(mute, now))
+            feed.resubscribe(mute)
+
+    def _is_after_outage(self, at_us: int) -> bool:
+        """A time is known in which nothing was delivered, and what was missed in it is not fetched yet."""
+        since_us = at_us - int(_AFTER_OUTAGE_SECONDS * 1_000_000)
+        return any(gap.mint is None and gap.signature is None and (gap.to_us or at_us) > since_us for gap in self._gaps)
+
+    def _repair(self, now: float) -> bool:
+        """Work on the open gaps, for a while."""
+        self._gaps = self._worklist.gaps(limit=MOST_GAPS)
+        self._gaps_open = len(self._gaps)
+        return self._repairs.work(self._gaps, now=now, until=self._time_is_up())
+
+    def _do_order(self, now: float) -> bool:
+        """What a person asked for, for a while."""
+        order = self.asked.next()
+        if order is None:
+            return False
+        order.progress.state = "working"
+        if hopeless := next((text for kind, text in self._trouble.values() if kind != "waiting"), None):
+            order.progress.state, order.progress.reason, order.progress.remaining = "done", hopeless, max(1, len(order.gap_ids))
+            return False
+        if not order.gap_ids and not order.has_history:
+            order.gap_ids = frozenset(gap.id for gap in self._gaps_of(order))
+            self._repairs.hurry(order.gap_ids)
+        if order.mint is not None and not order.has_history:
+            self._fetch_whole(order)
+        else:
+            self._wait_for_gaps(order)
+        return bool(now)
+
+    def _fetch_whole(self, order: Order) -> None:
+        mint = order.mint or ""
+        if self._pieces is None:
+            self._pieces = self._filling.fill(whole(self._worklist.token(mint), mint))
+            self._fetched_before = self._filling.fetched
+        is_up = self._time_is_up()
+        progress = order.progress
+        try:
+            while not is_up():
+                progress.left = next(self._pieces)
+                progress.done = self._filling.fetched - self._fetched_before
+        except StopIteration as ended:
+            filled: Filled = ended.value
+            progress.done, progress.left, progress.reason = filled.fetched, 0, filled.missing
+            order.has_history = True
+            self._pieces = None
+            order.gap_ids |= frozenset(gap.id for gap in self._gaps_of(order))
+        except (NotYet, RpcBehind):
+            self._pieces = None
+        except RpcFailed as error:
+            progress.reason = str(error)
+            self._pieces = None
+            raise
+
+    def _wait_for_gaps(self, order: Order) -> None:
+        """The gaps of an order are worked on like all others; it is done when they are, or cannot be for now."""
+        open_ids = {gap.id for gap in self._gaps_of(order)} & order.gap_ids
+        given_up = [gap for gap in map(self._worklist.gap, order.gap_ids - open_ids) if gap and gap.state == "unfillable"]
+        if order.mint is None:
+            order.progress.done, order.progress.left = len(order.gap_ids) - len(open_ids) - len(given_up), len(open_ids)
+        if all(self._repairs.tries(gap_id) >= _TRIES_OF_ORDER for gap_id in open_ids):
+            unread = 1 if order.progress.reason is not None else 0
+            order.progress.remaining = max(len(open_ids) + len(given_up), unread)
+            if order.progress.remaining and order.progress.reason is None:
+                order.progress.reason = f"{len(open_ids)} gaps are still open, {len(given_up)} cannot be filled"
+            order.progress.state = "done"
+
+    def _gaps_of(self, order: Order) -> list[Gap]:
+        """Open ones that have ended: of one that goes on, nothing can be said."""
+        gaps = self._worklist.gaps(limit=MOST_GAPS)
+        return [gap for gap in gaps if gap.to_us is not None and (order.mint is None or gap.mint == order.mint)]
+
+    def _time_is_up(self) -> Callable[[], bool]:
+        ends = time.monotonic() + _PIECE_SECONDS
+        return lambda: self.stopping.is_set() or time.monotonic() >= ends
+
+    def _put(self, delivery: Delivery) -> bool:
+        """Hand over; wait as long as the writer has no room. False: we are stopping."""
+        while not self.stopping.is_set():
+            if self._put_backfill(delivery, timeout_seconds=_ROOM_SECONDS):
+                return True
+        return False
+
+    def _count(self, _method: str, number: int) -> None:
+        self._requests += number
