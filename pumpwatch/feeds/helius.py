@@ -59,6 +59,7 @@ class HeliusFeed(Feed):
         provider: Limits of the endpoint.
         pools: The PumpSwap pools known so far.
         decode: Bytes of one message, and the known pools -> what it says.
+        judge: Shown every successful transaction of our programs, for :class:`pumpwatch.drift.Drift`.
 
     """
 
@@ -72,6 +73,7 @@ class HeliusFeed(Feed):
         provider: Provider,
         pools: Iterable[PoolSeen] = (),
         decode: Callable[[bytes, Mapping[str, PoolSeen]], Decoded] = decode_message,
+        judge: Callable[[Notified], None] = lambda _notified: None,
         **named: Any,
     ) -> None:
         super().__init__(endpoint=settings.ws, idle_seconds=named["connection"].helius_idle_seconds, **named)
@@ -79,6 +81,7 @@ class HeliusFeed(Feed):
         self._scope = settings.scope
         self._provider = provider
         self._decode = decode
+        self._judge = judge
         # Guards the pools and the books below, between the sender, the feed's thread and whoever knows pools.
         self._lock = threading.Lock()
         self._pools: dict[str, PoolSeen] = {}
@@ -154,6 +157,8 @@ class HeliusFeed(Feed):
         if isinstance(decoded, Notified):
             if decoded.events:
                 self._on_events(decoded, message, now_us)
+            if (decoded.events or decoded.silent) and not (decoded.failed or decoded.truncated):
+                self._judge(decoded)
         elif isinstance(decoded, Answer):
             self._on_answer(decoded)
         else:

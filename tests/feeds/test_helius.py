@@ -16,6 +16,7 @@ import pytest
 
 from pumpwatch.config import ConnectionSettings, Endpoint, HeliusSettings
 from pumpwatch.decode.addresses import PUMP, PUMP_AMM, USDC, bonding_curve, canonical_pool
+from pumpwatch.decode.solana import Notified, decode_message
 from pumpwatch.events import GapOpened, PoolSeen, Rejected, TokenCreated, Trade
 from pumpwatch.feeds.helius import HeliusFeed
 from pumpwatch.feeds.opens import Opens
@@ -309,6 +310,33 @@ def test_a_failed_transaction_is_not_delivered(
 
     wait_until(lambda: started.state().messages == 3)
     assert sink.deliveries == []
+
+
+def test_successful_transactions_are_shown_to_the_judge_of_drift_the_silent_ones_too(
+    server: Any, chain: Chain, feed: Callable[..., HeliusFeed], sink: Any, wait_until: WaitUntil
+) -> None:
+    told_of = iter(
+        [
+            Notified(subscription=1, signature="silent", slot=1, silent=True),
+            Notified(subscription=1, signature="odd", slot=1, events=(Rejected(kind="k", reason="r", raw=b"", ours=True),)),
+            Notified(subscription=1, signature="failed", slot=1, failed=True),
+            Notified(subscription=1, signature="cut", slot=1, truncated=True, events=(GapOpened(cause="c", from_us=0),)),
+            Notified(subscription=1, signature="of nobody", slot=1),
+        ]
+    )
+    judged: list[str] = []
+    started = feed(
+        decode=lambda message, pools: next(told_of) if message == b'"next"' else decode_message(message, pools),
+        judge=lambda notified: judged.append(notified.signature),
+    )
+    wait_until(lambda: started.state().last_data_at is not None)
+    messages = started.state().messages
+    for _ in range(5):
+        server.say('"next"')
+
+    wait_until(lambda: started.state().messages == messages + 5 and len(sink.events(GapOpened)) == 1)
+    assert judged == ["silent", "odd"]
+    assert len(sink.events(Rejected)) == 1
 
 
 def test_a_truncated_log_is_a_gap_of_that_signature_at_the_time_it_came(
