@@ -790,10 +790,14 @@ def test_a_mute_token_is_subscribed_to_anew_and_not_too_often(
 
     wait_until(lambda: started.delivers(MINT) and old not in chain.granted)
     assert chain.watched() == {bonding_curve(MINT), bonding_curve(OTHER)}
-    requests = len(server.requests)
     started.resubscribe([MINT])
     started.send_due()
-    assert len(server.requests) == requests
+    started.want(tokens(MINT, OTHER, wallets=frozenset((WALLET,))))
+    wait_until(lambda: WALLET in chain.watched())
+    asked = [
+        request for request in server.requests if request["method"] == "logsSubscribe" and bonding_curve(MINT) in str(request)
+    ]
+    assert len(asked) == 2, "at first, and once anew"
 
 
 def test_a_mute_group_is_replaced_before_it_goes(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -408,19 +407,37 @@ def test_what_it_is_not_paid_for_is_not_missed(server: Any, feed: Callable[..., 
     assert started.state().reason == ""
 
 
-def test_a_connection_that_was_lost_is_not_called_mute(
+def test_it_is_said_until_trades_come_however_long_the_new_subscription_takes(
     server: Any, feed: Callable[..., PumpPortalFeed], wait_until: WaitUntil
 ) -> None:
     server.answer = acknowledge
-    started = feed(waits=replace(WAITS, mute_seconds=0.3))
+    started = feed(waits=replace(WAITS, mute_seconds=0.05))
     started.want(Wanted(mints=frozenset((MINT,)), pinned=frozenset((MINT,))))
     wait_until(lambda: "subscribeTokenTrade" in server.methods())
-    started.send_due()
-    for _ in range(5):
-        started._unheard.elsewhere(MINT, time.monotonic() + 10)
-    assert started._unheard.mute(time.monotonic() + 1000)
-    server.drop()
-    wait_until(lambda: server.methods().count("subscribeTokenTrade") == 2)
-    started.send_due()
+    started._pace = Pace(0.0, burst=1.0)
 
-    assert not started._unheard.mute(time.monotonic() + 1000)
+    def is_ended() -> bool:
+        started.heard_elsewhere((of_chain(),))
+        return "unsubscribeTokenTrade" in server.methods()
+
+    wait_until(is_ended)
+    started.send_due()
+    assert "delivers no trades" in started.state().reason
+    started._pace = Pace(None)
+    wait_until(lambda: server.methods().count("subscribeTokenTrade") == 2)
+    assert "delivers no trades" in started.state().reason
+
+
+def test_a_new_connection_is_not_called_mute(server: Any, feed: Callable[..., PumpPortalFeed], wait_until: WaitUntil) -> None:
+    server.answer = acknowledge
+    started = feed(waits=replace(WAITS, mute_seconds=0.1))
+    started.want(Wanted(mints=frozenset((MINT,)), pinned=frozenset((MINT,))))
+
+    def is_said() -> bool:
+        started.heard_elsewhere((of_chain(),))
+        return "delivers no trades" in started.state().reason
+
+    wait_until(is_said)
+    server.drop()
+
+    wait_until(lambda: started.state().connects == 2 and started.state().reason == "")
