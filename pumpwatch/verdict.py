@@ -13,7 +13,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from pumpwatch.breaks import Break, Facts, breaks
 from pumpwatch.continuity import POOL, Segment
 
-__all__ = ["Break", "Facts", "Proofs", "Verdict", "breaks", "holes", "verdict"]
+__all__ = ["STALE_SECONDS", "Break", "Facts", "Proofs", "Verdict", "breaks", "holes", "verdict"]
 
 #: The chain's clock and ours differ, and spells are kept by ours: so much does not count of a time without a spell, at each end.
 _CLOCKS_DIFFER_SECONDS: Final = 5

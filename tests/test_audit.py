@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ from audit_samples import FIRST_SLOT, NOW, Token, record, stored_verdicts, witho
 
 from pumpwatch.audit import TokenAudit, audit
 from pumpwatch.continuity import State
-from pumpwatch.events import Listed, ReservesChanged, SpellEnded, SpellStarted, TokenMigrated, Trade
+from pumpwatch.events import Delivery, Listed, ReservesChanged, SpellEnded, SpellStarted, TokenMigrated, Trade
 from pumpwatch.storage.evidence import AnchorSeen, open_evidence
+from pumpwatch.storage.store import Store
 
 
 @pytest.fixture
@@ -254,3 +256,38 @@ def test_some_tokens_may_be_asked_for(path: Path) -> None:
 
     assert [found.mint for found in audited(path, tokens[2].mint, tokens[0].mint)] == [tokens[0].mint, tokens[2].mint]
     assert len(audited(path)) == 4
+
+
+def seen_just_now(token: Token, after: int) -> AnchorSeen:
+    a = token.anchor(after=after, asked_at_us=time.time_ns() // 1000)
+    state = State(a.virtual_token_reserves, a.virtual_quote_reserves, a.real_token_reserves, a.real_quote_reserves)
+    return AnchorSeen(0, a.slot, a.asked_at_us, a.block_time, exists=True, state=state)
+
+
+def test_who_asks_the_chain_has_waited_already_but_what_was_stored_just_now_has_a_grace(path: Path) -> None:
+    token = Token(13)
+    record(path, token.watched, token.created, *token.trades[:6], token.anchor(after=6))
+    assert audited(path, asked={token.mint: seen_just_now(token, 8)})[0].completeness == "holes"
+
+    store = Store.open(path, origin="simulator")
+    store.apply([Delivery(source="pumpwatch", received_at_us=NOW, events=(token.anchor(asked_at_us=time.time_ns() // 1000),))])
+    store.close()
+    assert audited(path)[0].completeness == "complete"
+
+
+def test_an_account_that_was_ahead_once_and_is_explained_since_is_no_hole(path: Path) -> None:
+    """An anchor between two that match, which belongs to trades that no watch covers, does not count for the end."""
+    token = Token(14)
+    record(path, token.watched, token.created, *token.trades, token.anchor(after=3, real_quote_reserves=1), token.anchor())
+
+    assert audited(path)[0].completeness == "complete"
+
+
+def test_what_happens_after_the_watch_ended_is_not_missing(path: Path) -> None:
+    token = Token(15, trades=20)
+    ended = SpellEnded(kind="token", address=token.mint, reason="idle", at_us=(NOW + 45) * 1_000_000)
+    record(path, token.watched, token.created, *token.trades[:10], token.anchor(after=10), ended)
+
+    (found,) = audited(path, asked={token.mint: seen_just_now(token, 20)})
+
+    assert (found.chain, found.completeness, found.holes) == ("differs", "spell", 0)

@@ -286,6 +286,11 @@ def test_order_is_found_in_bounded_time_where_states_repeat_often() -> None:
 
     assert sorted(order_by_linking(here, steps)) == list(range(40))
 
+    # There and back, in every order possible, and one that never fits.
+    steps = [step("x", 1, here, there) for _ in range(12)] + [step("y", 1, there, here) for _ in range(12)]
+    steps.append(step("z", 1, State(1, None, 1, 1), State(2, None, 2, 2)))
+    assert sorted(order_by_linking(here, steps)) == list(range(25))
+
 
 def test_pool_trades_link_by_the_effective_reserves() -> None:
     """Fees of the liquidity providers stay in the pool (fact sheet 6.1)."""

@@ -6,7 +6,7 @@ import deletions_module
 import pytest
 
 from pumpwatch.continuity import CURVE, POOL, Chain, State, Step
-from pumpwatch.verdict import Facts, Proofs, Verdict, breaks, holes, verdict
+from pumpwatch.verdict import STALE_SECONDS, Facts, Proofs, Verdict, breaks, holes, verdict
 
 if TYPE_CHECKING:
     import deletions
@@ -134,3 +134,13 @@ def test_what_only_pumpportal_told_proves_nothing() -> None:
     assert verdict([], [], Facts(), Proofs(), ALWAYS).reason == "no trade of the chain is recorded yet"
     judged = verdict([], [], Facts(), Proofs(), ALWAYS, has_chain_feed=False)
     assert (judged.completeness, judged.reason) == ("unproven", "no chain feed: what PumpPortal tells proves nothing")
+
+
+def test_an_account_that_was_not_seen_for_long_proves_nothing_of_a_watched_token() -> None:
+    segments = Chain.of(STEPS).segments
+    for after, spells, completeness in (
+        (STALE_SECONDS, ALWAYS, "complete"),
+        (STALE_SECONDS + 1, ALWAYS, "unproven"),
+        (STALE_SECONDS + 1, ((us(0), us(300)),), "spell"),
+    ):
+        assert verdict(segments, [], FACTS, ANCHORED, spells, now=TIME + 280 + after).completeness == completeness
