@@ -16,7 +16,7 @@ from pumpwatch.config import Settings
 from pumpwatch.errors import UsageError
 from pumpwatch.events import WRAPPED_SOL
 from pumpwatch.providers import provider_of
-from pumpwatch.status import Status, StatusUnreadable, path_of, problems, read
+from pumpwatch.status import BackfillStatus, Status, StatusUnreadable, path_of, problems, read
 from pumpwatch.storage.queries import Chosen, GapCount, GapRow, Reader, SourceCounts, SpellRow, TokenRow, TradeRow, open_reader
 from pumpwatch.storage.scoreboard import Score
 from pumpwatch.telemetry import visible
@@ -124,6 +124,21 @@ def _print_worker(status: Status, now: float) -> None:
     commit = "no commit yet" if status.last_commit_at is None else f"last commit {_since(status.last_commit_at, now)} ago"
     print(f"queue {status.queue_depth}, spilled {status.spilled}, {commit}")
     print(f"trades {status.trades}, watched {status.watched}, open gaps {status.gaps_open}")
+    if status.backfill is not None:
+        output.print_text(_backfill_text(status.backfill))
+    if status.alarm:
+        output.print_text(f"ALARM: {visible(status.alarm, limit=600)}")
+
+
+def _backfill_text(backfill: BackfillStatus) -> str:
+    """``backfill working: 12 transactions to fetch; since the start 340 requests, ...``."""
+    why = f" ({visible(backfill.reason, limit=300)})" if backfill.reason else ""
+    left = f"{backfill.to_fetch} transactions to fetch; " if backfill.to_fetch else ""
+    done = (
+        f"{backfill.requests} requests, {backfill.fetched} transactions, {backfill.anchors} account states, "
+        f"{backfill.dropped} trades that never landed"
+    )
+    return f"backfill {visible(backfill.state)}{why}: {left}since the start {done}"
 
 
 def _print_record(name: str, origin: str, complete: Mapping[str, int]) -> None:

@@ -18,7 +18,7 @@ from pumpwatch.cli.main import main
 from pumpwatch.cli.output import AnswerIsNo
 from pumpwatch.errors import DatabaseError, UsageError
 from pumpwatch.events import Delivery
-from pumpwatch.status import FeedStatus, Status, StatusFile, path_of
+from pumpwatch.status import BackfillStatus, FeedStatus, Status, StatusFile, path_of
 from pumpwatch.storage.queries import Chosen, open_reader
 from pumpwatch.storage.scoreboard import Score, scores
 from pumpwatch.storage.store import Store
@@ -100,6 +100,20 @@ def test_status_says_a_feeds_reason_also_when_it_is_connected_or_the_worker_is_g
     write_status(record, feeds={"helius": feed}, state="stopped")
 
     assert "helius: delivers nothing of 3 tokens: \\x1b[0m refused" in run("status").lines()
+
+
+def test_status_says_what_backfill_does_and_why_not_and_an_alarm(run: Run, record: Record) -> None:
+    assert "backfill" not in run("status").out.split("FEED")[0]
+    backfill = BackfillStatus(state="exhausted", reason="the plan\x1b[0m is used up", requests=5, fetched=4, to_fetch=7)
+    write_status(record, backfill=backfill, alarm="the programs \x1b[0m have changed")
+
+    words = " ".join(run("status").out.split())
+    assert (
+        "backfill exhausted (the plan\\x1b[0m is used up): 7 transactions to fetch; since the start 5 requests, 4 trans" in words
+    )
+    assert "ALARM: the programs \\x1b[0m have changed" in words
+    worker = run("status", "--json").json()["worker"]
+    assert (worker["backfill"]["to_fetch"], worker["alarm"]) == (7, "the programs \x1b[0m have changed")
 
 
 def test_status_without_a_worker_ends_with_1(run: Run) -> None:
