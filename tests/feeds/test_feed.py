@@ -382,8 +382,7 @@ def test_without_room_the_feed_pauses_and_reopens_with_a_gap(
     kept_at = sink.deliveries[0].received_at_us
     sink.is_full = True
     server.say("lost", "lost too")
-    wait_until(lambda: started.state().state == "paused")
-    assert not server.connected
+    wait_until(lambda: started.state().state == "paused" and not server.connected)
     assert "no room" in started.state().reason
     sink.is_full = False
 
