@@ -59,6 +59,7 @@ class Watchlist(WorkerThread):
         spells: Those open in the database: the list as it was.
         quote_mints: Token -> quote, for those among them that do not trade against SOL.
         commands: The directory through which other processes change the list; None for none.
+        handlers: What answers the commands of other parts; on this thread, so none may take long.
         listening: Is a feed connected that would deliver trades? What nobody listened to is not idle.
         clock: Unix time in seconds.
 
@@ -79,6 +80,7 @@ class Watchlist(WorkerThread):
         spells: Iterable[SpellStarted] = (),
         quote_mints: Mapping[str, str] | None = None,
         commands: Path | None = None,
+        handlers: Mapping[str, Callable[[Request], Answer]] | None = None,
         listening: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -92,8 +94,8 @@ class Watchlist(WorkerThread):
         self._listening = listening
         self._clock = clock
         self._watched = Watched(settings, most=places, spells=spells, quote_mints=quote_mints)
-        handlers = {"watch add": self._add_asked, "watch remove": self._remove_asked}
-        self._box = CommandBox(commands, handlers=handlers, clock=clock) if commands is not None else None
+        answers = {"watch add": self._add_asked, "watch remove": self._remove_asked, **(handlers or {})}
+        self._box = CommandBox(commands, handlers=answers, clock=clock) if commands is not None else None
         self._news: deque[tuple[_News, int]] = deque()
         self._wake = threading.Event()
         self._overflow = threading.Lock()

@@ -16,6 +16,7 @@ from loguru import logger
 from real_worker import EVERYTHING, QUICK, RealWorker, endpoints, logs_subscribed, opening_coins, subscribed, until
 
 from pumpwatch import __version__
+from pumpwatch.building import Parts
 from pumpwatch.config import load
 from pumpwatch.decode.addresses import bonding_curve
 from pumpwatch.errors import AllFeedsRefused, DatabaseError
@@ -178,7 +179,7 @@ def test_what_feeds_have_put_in_is_written_before_the_writer_goes(
     finish, stop = Writer.finish, Feed.stop
 
     def note_finish(writer: Writer, *arguments: Any) -> None:
-        order.append(f"writer, with {sum(feed.is_alive() for feed in running.supervisor._feeds)} feeds alive")
+        order.append(f"writer, with {sum(feed.is_alive() for feed in running.supervisor._parts.feeds)} feeds alive")
         finish(writer, *arguments)
 
     def note_stop(feed: Feed) -> None:
@@ -201,7 +202,7 @@ def test_a_thread_that_dies_stops_everything_and_its_error_comes_out(
     running = run()
     until(lambda: subscribed(simulator))
     simulator.trade(10)
-    until(lambda: running.supervisor._store.trades >= 10)
+    until(lambda: running.supervisor._parts.store.trades >= 10)
 
     def fail(*_: object) -> None:
         raise ZeroDivisionError("made by the test")
@@ -238,7 +239,7 @@ def test_the_status_file_tells_how_it_goes_and_is_written_again_and_again(run: C
     running = run()
     until(lambda: subscribed(simulator))
     simulator.trade(20)
-    until(lambda: running.supervisor._store.trades >= 20)
+    until(lambda: running.supervisor._parts.store.trades >= 20)
     path = path_of(running.database)
     first = read(path)
     assert first is not None
@@ -278,7 +279,7 @@ def test_once_a_minute_it_says_that_it_is_alive(run: Callable[[], Run], simulato
 
 
 def has_recorded(running: Run, trades: int) -> bool:
-    return running.supervisor._store.trades >= trades
+    return running.supervisor._parts.store.trades >= trades
 
 
 def test_what_providers_delivered_is_counted_over_restarts(run: Callable[[], Run], simulator: Simulator) -> None:
@@ -323,17 +324,18 @@ def test_what_was_spent_today_is_not_spent_again_after_a_restart(
 
 
 def test_usage_that_finds_no_room_is_told_later(tmp_path: Path, settings: dict[str, str]) -> None:
-    supervisor = Supervisor(load(config=None, environ=settings, directory=tmp_path), folder=tmp_path, origin="simulator")
-    store = supervisor._open_store(lambda: False)
-    assert store is not None
-    supervisor._build(store)
-    supervisor._budget.received("pumpportal", 100, paid=True)
-    supervisor._intake.close()
+    store = Store.open(tmp_path / "pumpwatch.db", origin="simulator")
+    loaded = load(config=None, environ=settings, directory=tmp_path)
+    parts = Parts(loaded, store, folder=tmp_path, origin="simulator", plays=None)
+    parts.budget.received("pumpportal", 100, paid=True)
+    parts.intake.close()
 
-    supervisor._tell_usage()
+    parts.tell_usage()
 
-    (usage,) = supervisor._budget.drain()
+    (usage,) = parts.budget.drain()
     assert (usage.messages, usage.received_bytes) == (1, 100)
+    assert parts.backfill is not None
+    parts.backfill.close()
     store.close()
 
 
@@ -343,8 +345,8 @@ def test_a_restart_is_a_gap_until_the_chain_delivers_all_that_is_wanted(
     first = run()
     until(lambda: subscribed(simulator))
     simulator.trade(20)
-    until(lambda: first.supervisor._store.trades >= 20)
-    until(lambda: all(feed.state().last_data_at for feed in first.supervisor._feeds), what="data of both")
+    until(lambda: first.supervisor._parts.store.trades >= 20)
+    until(lambda: all(feed.state().last_data_at for feed in first.supervisor._parts.feeds), what="data of both")
     assert first.stop() == 0
     assert first.ask("SELECT cause FROM gaps") == [("start",)]
     (covered_us,) = first.ask("SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'covered_us helius'")[0]
@@ -360,7 +362,7 @@ def test_a_restart_is_a_gap_until_the_chain_delivers_all_that_is_wanted(
     monkeypatch.setattr(SolanaServer, "receive", hold_back)
     second = run()
     until(
-        lambda: held_back and simulator.trade(1) and all(feed.state().last_data_at for feed in second.supervisor._feeds),
+        lambda: held_back and simulator.trade(1) and all(feed.state().last_data_at for feed in second.supervisor._parts.feeds),
         what="data of both",
     )
 

@@ -51,6 +51,9 @@ _AFTER_OUTAGE_SECONDS: Final = 30.0
 _TRIES_OF_ORDER: Final = 5
 _ROOM_SECONDS: Final = 0.25
 
+#: The genesis block's hash, which tells one chain of Solana from another.
+MAINNET: Final = "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d"
+
 
 class ChainFeed(Protocol):
     """What backfill asks of the feed of the chain."""
@@ -104,6 +107,7 @@ class Backfill(WorkerThread):
         self._put_backfill = put
         self._feed = feed
         self._clock = clock
+        self._is_checked = False
         self._requests = 0
         self._anchors = 0
         self._gaps_open = 0
@@ -182,6 +186,11 @@ class Backfill(WorkerThread):
 
         Each step fails by itself: what the endpoint refuses to one, it may give to another.
         """
+        if not self._is_checked:
+            self._step("endpoint", self._check_chain, now)
+            if not self._is_checked:
+                self._note_state(is_busy=False)
+                return False
         self._step("order", lambda: self._do_order(now), now)
         self._step("anchors", lambda: self._read_anchors(now), now, every_seconds=_WATCHED_SECONDS)
         busy = self._step("gaps", lambda: self._repair(now), now, every_seconds=_GAPS_SECONDS)
@@ -220,6 +229,19 @@ class Backfill(WorkerThread):
         self._state = trouble if trouble is not None else ("working" if is_busy else "idle", None)
 
     # Steps
+
+    def _check_chain(self) -> bool:
+        """
+        Nothing of another chain may get into the record.
+
+        Raises:
+            RpcRefused: It is not mainnet (nor, on loopback, what plays it).
+
+        """
+        if self._rpc.call("getGenesisHash") != MAINNET:
+            raise RpcRefused("this is not Solana's mainnet: check [helius] rpc_url")
+        self._is_checked = True
+        return True
 
     def _read_anchors(self, now: float) -> bool:
         """The accounts whose time has come; and a subscription that is mute is begun anew."""

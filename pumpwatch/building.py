@@ -1,0 +1,288 @@
+"""
+The parts of the recorder, and how they are connected. What starts, watches and stops them is ``supervisor.py``: read that first.
+
+Building opens no connection and starts no thread.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from loguru import logger
+
+from pumpwatch import redecode
+from pumpwatch.backfill.backfill import Backfill
+from pumpwatch.backfill.rpc import Rpc
+from pumpwatch.budget import HELIUS, PUMPPORTAL, Budget
+from pumpwatch.commands import Answer, Request, directory_of
+from pumpwatch.config import Settings
+from pumpwatch.decode.solana import Notified
+from pumpwatch.decode.transactions import Fetched
+from pumpwatch.drift import Alarm, Drift
+from pumpwatch.errors import TransientError
+from pumpwatch.events import Delivery, Event, GapOpened, PoolSeen
+from pumpwatch.feeds.feed import Feed
+from pumpwatch.feeds.helius import HeliusFeed
+from pumpwatch.feeds.opens import Opens
+from pumpwatch.feeds.pumpportal import PumpPortalFeed
+from pumpwatch.feeds.waits import Waits
+from pumpwatch.feeds.wanted import Wanted
+from pumpwatch.providers import Provider, provider_named, provider_of
+from pumpwatch.storage.intake import Intake
+from pumpwatch.storage.lock import beside
+from pumpwatch.storage.store import Store
+from pumpwatch.storage.unread import Unread
+from pumpwatch.threads import WorkerThread
+from pumpwatch.watchlist import Watchlist
+from pumpwatch.writer import Writer
+
+#: Remembered: pools, and tokens judged.
+_MOST_POOLS: Final = 50_000
+_RPC_TIMEOUT_SECONDS: Final = 15.0
+
+
+class Parts:
+    """
+    Everything that records: built, connected, not started.
+
+    Args:
+        store: The open database; the writer's thread closes it.
+        folder: Where the memory of servers is kept.
+        origin: Of the data.
+        plays: The loopback server plays this provider.
+
+    Attributes:
+        chain: Profile of the chain's feed.
+        backfill: None where it is not enabled, or there is no chain's feed.
+        restart_gap: Trades are unseen from its beginning until the feeds deliver again; None: none are.
+        drift: Whether the programs on chain still speak as we know.
+    """
+
+    def __init__(self, settings: Settings, store: Store, *, folder: Path, origin: str, plays: str | None) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._plays = plays
+        self._origin = origin
+        database = settings.pumpwatch.database
+        now_us = time.time_ns() // 1000
+        self.store = store
+        self.intake = Intake(
+            beside(database, "spill"),
+            queue_size=settings.writer.queue_size,
+            spill_bytes=settings.writer.spill_megabytes * 1024 * 1024,
+            now_us=now_us,
+        )
+        self.writer = Writer(store, self.intake, batch_size=settings.writer.batch_size)
+        self.chain = chain = self._provider(settings.helius.ws.host, is_loopback=settings.helius.ws.is_loopback)
+        self.budget = Budget(
+            pumpportal_sol_per_day=settings.budget.pumpportal_sol_per_day,
+            helius_credits_per_month=settings.budget.helius_credits_per_month,
+            metered=chain.metered,
+            start=store.usage(),
+        )
+        self.drift = Drift()
+        store.on_judged = self._on_judged
+        #: Trades and breaks of each token, as the writer judged them last.
+        self._judged: dict[str, tuple[int, int]] = {}
+        pools = store.pools(most=_MOST_POOLS)
+        self.feeds = tuple(self._build_feeds(pools))
+        self.backfill = self._build_backfill(pools) if settings.backfill.enabled and settings.helius.enabled else None
+        spells = store.open_spells()
+        self.watchlist = Watchlist(
+            settings.watch,
+            record=self.intake.put,
+            publish=self._publish,
+            provider_tokens=chain.watchable_tokens,
+            everything=settings.helius.scope == "all",
+            budget=self.budget if settings.helius.enabled else None,
+            spells=spells,
+            quote_mints=store.quote_mints(spell.address for spell in spells if spell.kind == "token"),
+            commands=directory_of(database),
+            handlers=self._handlers(),
+            listening=self._is_listening,
+        )
+        # Whoever would have told their end has ended. What follows is the restart's.
+        self.tell(*(msgspec.structs.replace(gap, to_us=max(gap.from_us, now_us)) for gap in store.endless_gaps()))
+        self.restart_gap = self._gap_at_start(is_watching=bool(spells), now_us=now_us)
+        if self.restart_gap is not None:
+            self.tell(self.restart_gap)
+
+    @property
+    def producers(self) -> tuple[WorkerThread, ...]:
+        """The threads that put something in."""
+        return (*self.feeds, self.watchlist, *self._repairers())
+
+    @property
+    def threads(self) -> tuple[WorkerThread, ...]:
+        """All threads, in the order of their start: first the one that takes."""
+        return (self.writer, self.watchlist, *self._repairers(), *self.feeds)
+
+    def feeds_of_trades(self) -> list[Feed]:
+        """Those that deliver the trades of all watched tokens: the chain's, or without it what there is."""
+        return [feed for feed in self.feeds if feed.source == HELIUS] or list(self.feeds)
+
+    def tell(self, *events: Event) -> bool:
+        """Say something ourselves. False when there is no room."""
+        return not events or self.intake.put(Delivery(source="pumpwatch", received_at_us=time.time_ns() // 1000, events=events))
+
+    def tell_usage(self) -> None:
+        """Have it recorded what the providers delivered."""
+        usage = self.budget.drain()
+        if not self.tell(*usage):
+            self.budget.give_back(usage)
+
+    # Building
+
+    def _repairers(self) -> tuple[WorkerThread, ...]:
+        return () if self.backfill is None else (self.backfill,)
+
+    def _gap_at_start(self, *, is_watching: bool, now_us: int) -> GapOpened | None:
+        """What is watched trades unseen until the feeds deliver again: since the last data that were stored, or since now."""
+        last_us = self.store.covered_us(feed.source for feed in self.feeds_of_trades())
+        last_us = self.store.last_commit_us() if last_us is None else last_us
+        if last_us is None:
+            return GapOpened(cause="start", from_us=now_us) if is_watching or self._settings.watch.mints else None
+        if is_watching or self._settings.watch.mints or self._settings.helius.scope == "all":
+            return GapOpened(cause="restart", from_us=min(last_us, now_us))
+        return None
+
+    def _provider(self, host: str, *, is_loopback: bool) -> Provider:
+        if is_loopback and self._plays is not None:
+            return provider_named(self._plays)
+        endpoint = self._settings.helius.ws
+        memory = Opens(endpoint, folder=None if endpoint.is_loopback else self._folder, waits=Waits())
+        is_paid = memory.plan_allows_transactions() is True
+        return provider_of(host, is_loopback=is_loopback, has_transaction_subscribe=is_paid)
+
+    def _build_feeds(self, pools: Iterable[PoolSeen]) -> Iterable[Feed]:
+        common: dict[str, Any] = {
+            "connection": self._settings.connection,
+            "deliver": self._deliver,
+            "room": self.intake.room,
+            "origin": self._origin,
+            "folder": self._folder,
+            "plays_provider": self._plays is not None,
+        }
+        if self._settings.pumpportal.enabled:
+            yield PumpPortalFeed(settings=self._settings.pumpportal, **self._accounting(PUMPPORTAL), **common)
+        if self._settings.helius.enabled:
+            yield HeliusFeed(
+                settings=self._settings.helius,
+                provider=self.chain,
+                pools=pools,
+                judge=self._on_transaction,
+                **self._accounting(HELIUS),
+                **common,
+            )
+
+    def _accounting(self, provider: str) -> dict[str, Any]:
+        budget = self.budget
+        return {
+            "received": lambda size, paid: budget.received(provider, size, paid=paid),
+            "connected": functools.partial(budget.connected, provider),
+            "paid_allowed": functools.partial(budget.paid_allowed, provider),
+        }
+
+    def _build_backfill(self, pools: Iterable[PoolSeen]) -> Backfill:
+        budget = self.budget
+        endpoint = self._settings.helius.rpc
+        provider = self._provider(endpoint.host, is_loopback=endpoint.is_loopback)
+        name = HELIUS if provider.metered else provider.name
+
+        def connect(stopping: threading.Event, count: Callable[[str, int], None]) -> Rpc:
+            def called(method: str, number: int) -> None:
+                count(method, number)
+                budget.called(name, method, number)
+
+            return Rpc(
+                endpoint,
+                timeout_seconds=_RPC_TIMEOUT_SECONDS,
+                provider=provider,
+                calls_per_second=self._settings.backfill.requests_per_second,
+                stopping=stopping,
+                called=called,
+                allowed=functools.partial(budget.repairs_allowed, name),
+            )
+
+        return Backfill(
+            self._settings.backfill,
+            database=self._settings.pumpwatch.database,
+            connect=connect,
+            put=self.intake.put_backfill,
+            pools=pools,
+            feed=next((feed for feed in self.feeds if isinstance(feed, HeliusFeed)), None),
+            pace=lambda: budget.repair_credits_per_hour(time.time()) if name == HELIUS else None,
+            noticed=self._on_fetched,
+            found_pools=self._on_pools,
+        )
+
+    def _handlers(self) -> Mapping[str, Callable[[Request], Answer]]:
+        """What other processes may ask beside the watch list."""
+        database = self._settings.pumpwatch.database
+        redecoding = {redecode.COMMAND: redecode.handler(database, self.intake)}
+        return redecoding if self.backfill is None else {**redecoding, **self.backfill.asked.handlers()}
+
+    # What connects the parts; called by their threads
+
+    def _deliver(self, delivery: Delivery) -> bool:
+        """From a feed: into the intake, and news to the watch list. False when there is no room."""
+        if not self.intake.put(delivery):
+            return False
+        self.watchlist.notice(delivery.events, delivery.received_at_us)
+        return True
+
+    def _publish(self, wanted: Wanted) -> None:
+        """From the watch list to the feeds."""
+        for feed in self.feeds:
+            feed.want(wanted)
+
+    def _is_listening(self) -> bool:
+        """Whether trades of admitted tokens would arrive now."""
+        portal = self._settings.pumpportal
+        buys_all = portal.has_key and portal.trades == "all"
+        return any(feed.state().state == "connected" and (feed.source == HELIUS or buys_all) for feed in self.feeds)
+
+    def _on_pools(self, pools: list[PoolSeen]) -> None:
+        """From backfill: their events can be decoded now, also those that were kept."""
+        for feed in self.feeds:
+            if isinstance(feed, HeliusFeed):
+                feed.know_pools(pools)
+        try:
+            with Unread(self._settings.pumpwatch.database) as unread:
+                redecode.redecode_page(unread, redecode.through_intake(self.intake, unread), kind="unknown pool")
+        except TransientError as error:
+            logger.info("what was kept of new pools is read later: {}", error)
+
+    def _on_transaction(self, notified: Notified) -> None:
+        self._raise(
+            self.drift.transaction(notified.signature, notified.events, silent=notified.silent, now_seconds=time.monotonic())
+        )
+
+    def _on_fetched(self, fetched: Fetched) -> None:
+        if not fetched.failed:
+            self._raise(
+                self.drift.transaction(fetched.signature, fetched.events, silent=fetched.silent, now_seconds=time.monotonic())
+            )
+
+    def _on_judged(self, mint: str, trades: int, breaks: int) -> None:
+        """From the writer: a token's chain, with *trades* in all and *breaks* that have lasted."""
+        before = self._judged.pop(mint, None)
+        self._judged[mint] = (trades, breaks)
+        if len(self._judged) > _MOST_POOLS:
+            del self._judged[next(iter(self._judged))]
+        if before is not None and trades > before[0]:
+            steps = trades - before[0]
+            self._raise(
+                self.drift.chain(mint, steps=steps, breaks=min(steps, max(0, breaks - before[1])), now_seconds=time.monotonic())
+            )
+
+    @staticmethod
+    def _raise(alarm: Alarm | None) -> None:
+        if alarm is not None:
+            logger.critical("{}", alarm.text)
