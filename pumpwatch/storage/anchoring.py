@@ -6,9 +6,11 @@ from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
+from pumpwatch.breaks import is_end
 from pumpwatch.continuity import Chain, State, links
 from pumpwatch.events import Anchor
 from pumpwatch.storage.chains import slot_keys
+from pumpwatch.storage.known import Token
 from pumpwatch.storage.schema import CONFIRMED, FINALIZED, VENUES
 
 #: Anchors kept of each token, newest first; older ones prove nothing that these do not.
@@ -33,7 +35,7 @@ _UNMATCHED: Final = """
 """
 _NOW_MATCHED: Final = "UPDATE anchors SET is_matched = 1, matched_key = ? WHERE id = ?"
 _LAST_TRADE: Final = f"""
-    SELECT chain_key, virtual_token_reserves, virtual_quote_reserves, real_token_reserves, real_quote_reserves
+    SELECT chain_key, virtual_token_reserves, iif(by_mayhem_agent, NULL, virtual_quote_reserves), real_token_reserves, real_quote_reserves
     FROM trades
     WHERE token_id = ? AND chain_key >= ? AND chain_key < ? AND state IN ({CONFIRMED}, {FINALIZED})
     ORDER BY chain_key DESC LIMIT 1
@@ -62,17 +64,17 @@ class Match(NamedTuple):
 _NO_MATCH: Final = Match(is_matched=False)
 
 
-def write_anchor(connection: sa.Connection, token_id: int, anchor: Anchor, chain: Chain, start: State | None) -> None:
-    """Store *anchor*, and note on the token how far it proves the record."""
+def write_anchor(connection: sa.Connection, token: Token, anchor: Anchor, chain: Chain) -> None:
+    """Store *anchor*, and note on the token how far it proves the record, or that the record is behind it."""
     state = State(
         anchor.virtual_token_reserves, anchor.virtual_quote_reserves, anchor.real_token_reserves, anchor.real_quote_reserves
     )
     venue = VENUES[anchor.venue]
-    match = _match(connection, token_id, venue, anchor.slot, state, chain, start) if anchor.exists else _NO_MATCH
+    match = _match(connection, token, venue, anchor.slot, state, chain) if anchor.exists else _NO_MATCH
     connection.exec_driver_sql(
         _INSERT,
         (
-            token_id,
+            token.id,
             venue,
             anchor.slot,
             anchor.asked_at_us,
@@ -85,35 +87,34 @@ def write_anchor(connection: sa.Connection, token_id: int, anchor: Anchor, chain
             int(match.is_matched),
         ),
     )
-    connection.exec_driver_sql(_TRIM, (token_id,))
+    connection.exec_driver_sql(_TRIM, (token.id,))
     if match.is_matched:
-        connection.exec_driver_sql(_MATCHED, (anchor.slot, anchor.block_time, token_id))
-    elif anchor.exists:
-        connection.exec_driver_sql(_DID_NOT_MATCH, (anchor.slot, anchor.asked_at_us, token_id))
+        connection.exec_driver_sql(_MATCHED, (anchor.slot, anchor.block_time, token.id))
+    elif anchor.exists and any(start <= anchor.asked_at_us <= (end or anchor.asked_at_us) for start, end in token.spells):
+        connection.exec_driver_sql(_DID_NOT_MATCH, (anchor.slot, anchor.asked_at_us, token.id))
 
 
-def match_again(connection: sa.Connection, token_id: int, chain: Chain, start: State | None) -> bool:
+def match_again(connection: sa.Connection, token: Token, chain: Chain) -> bool:
     """The record has grown: look whether it now explains an account state that it did not. Return whether it does."""
-    for number, venue, slot, time, exists, _, *state in connection.exec_driver_sql(_UNMATCHED, (token_id,)).all():
+    for number, venue, slot, time, exists, _, *state in connection.exec_driver_sql(_UNMATCHED, (token.id,)).all():
         if not exists:
             continue
-        match = _match(connection, token_id, venue, slot, State(*state), chain, start)
+        match = _match(connection, token, venue, slot, State(*state), chain)
         if match.is_matched:
             connection.exec_driver_sql(_NOW_MATCHED, (match.key, number))
-            connection.exec_driver_sql(_MATCHED, (slot, time, token_id))
+            connection.exec_driver_sql(_MATCHED, (slot, time, token.id))
             return True
     return False
 
 
-def _match(
-    connection: sa.Connection, token_id: int, venue: int, slot: int, state: State, chain: Chain, start: State | None
-) -> Match:
+def _match(connection: sa.Connection, token: Token, venue: int, slot: int, state: State, chain: Chain) -> Match:
     """By slot: the last of our steps up to *slot* must have left this state; states of mayhem tokens may repeat."""
     last = max((segment for segment in chain.segments if segment.venue == venue), key=lambda s: s.last_key, default=None)
-    if last is not None and last.last_slot <= slot:
-        return Match(is_matched=True, key=last.last_key) if links(venue, last.after, state) else _NO_MATCH
-    rows = connection.exec_driver_sql(_LAST_TRADE, (token_id, bytes((venue,)), slot_keys(venue, slot)[1])).all()
-    if rows:
-        key, *after = rows[0]
-        return Match(is_matched=True, key=key) if links(venue, State(*after), state) else _NO_MATCH
-    return Match(is_matched=start is not None and venue == 0 and links(venue, start, state))
+    if last is None or last.last_slot <= slot:
+        is_matched = is_end(chain.segments, token.facts, venue, state)
+        return Match(is_matched=is_matched, key=last.last_key if is_matched and last is not None else None)
+    rows = connection.exec_driver_sql(_LAST_TRADE, (token.id, bytes((venue,)), slot_keys(venue, slot)[1])).all()
+    if not rows:
+        return Match(is_matched=is_end([s for s in chain.segments if s.venue != venue], token.facts, venue, state))
+    key, *after = rows[0]
+    return Match(is_matched=True, key=key) if links(venue, State(*after), state) else _NO_MATCH

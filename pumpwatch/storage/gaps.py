@@ -124,6 +124,11 @@ class Gaps:
         """Whether it is on record that trades are missing at its end."""
         return self._connection.exec_driver_sql(_HAS_OPEN_TAIL, (token.mint,)).first() is not None
 
+    def has_no_account(self, token: Token, *, at_slot: int = 0) -> bool:
+        """Whether the newest look at its account, at that slot or later, found none."""
+        newest = self._connection.exec_driver_sql(_NEWEST_ANCHOR, (token.id,)).first()
+        return newest is not None and not newest.account_exists and newest.slot >= at_slot
+
     def open_breaks(self, token: Token, missing: Iterable[Break]) -> None:
         """A row for each hole; told again it is the same row, with its present size."""
         for hole in missing:
@@ -193,8 +198,7 @@ class Gaps:
             return "chain"
         if is_listed(token, segments, from_slot, to_slot):
             return "signatures"
-        newest = self._connection.exec_driver_sql(_NEWEST_ANCHOR, (token.id,)).first()
-        return "signatures" if newest is not None and not newest.account_exists and newest.slot >= to_slot else None
+        return "signatures" if self.has_no_account(token, at_slot=to_slot) else None
 
     def close(self, number: int, closed_by: str, token_ids: Iterable[int], from_slot: int | None, to_slot: int | None) -> None:
         """Close it, and note how many of its trades backfill brought."""

@@ -118,7 +118,7 @@ class Judging:
                 # States of such a token may repeat: what was linked in the order of arrival may have to be linked otherwise.
                 chain = self._chains.rebuild(self._connection, token.id)
                 self._chains.flush(self._connection)
-            if token.unmatched_slot is not None and match_again(self._connection, token.id, chain, token.facts.start):
+            if token.unmatched_slot is not None and match_again(self._connection, token, chain):
                 token = known_tokens(self._connection, (token.id,))[token.id]
             missing = self._holes(token)
             if missing or token.unmatched_slot is not None:
@@ -195,7 +195,10 @@ class Judging:
         segments = self._chains[token.id].segments
         has_tail = self._is_behind(token) and self._gaps.has_open_tail(token)
         proofs = Proofs(token.anchored_slot, token.anchored_at, has_tail, token.listings)
-        return verdict(segments, breaks(segments, token.facts), token.facts, proofs, token.spells)
+        judged = verdict(segments, breaks(segments, token.facts), token.facts, proofs, token.spells)
+        if judged.completeness == "unproven" and token.anchored_slot is None and self._gaps.has_no_account(token):
+            return judged._replace(reason="account not found")
+        return judged
 
     def _is_behind(self, token: Token) -> bool:
         """The chain's account has been ahead of the record for longer than the grace."""

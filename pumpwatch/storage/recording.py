@@ -130,7 +130,7 @@ class Recording:
             match event:
                 case Anchor():
                     number = self._ids.token(event.mint)
-                    write_anchor(self._connection, number, event, self._chains[number], tokens[number].facts.start)
+                    write_anchor(self._connection, tokens[number], event, self._chains[number])
                 case Listed():
                     slots = (event.from_slot, event.to_slot)
                     values = (
