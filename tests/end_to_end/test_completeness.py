@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -61,6 +62,19 @@ def test_without_rpc_each_missing_run_is_a_hole_of_its_size_and_nothing_is_compl
     assert found.missing >= found.holes
     assert set(found.verdicts) <= {"holes", "unproven"}
     assert claims(running.database).proven == 0
+    audited = running.command("audit", "--json")
+    assert audited.status == 1
+    told = [(token["mint"], gap["token_amount"], gap["quote_amount"]) for token, gap in missing(json.loads(audited.out))]
+    query = "SELECT mint, net_token_amount, net_quote_amount FROM gaps WHERE cause = 'break' AND state <> 'closed'"
+    assert sorted(told) == sorted(running.ask(query)), "and the audit finds the same by itself"
+
+
+def missing(audited: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Token and hole, for each hole that an audit counts."""
+    for token in audited["tokens"]:
+        for gap in token["missing"]:
+            if gap["counts"]:
+                yield token, gap
 
 
 #: What a connection, a message, a node or the programs do: each alone and all together, and nothing is missing in the end.
