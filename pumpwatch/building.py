@@ -56,6 +56,7 @@ class Parts:
         folder: Where the memory of servers is kept.
         origin: Of the data.
         plays: The loopback server plays this provider.
+        alone: No feed runs, only repairs (the command ``backfill`` without a worker), whatever is enabled.
 
     Attributes:
         chain: Profile of the chain's feed.
@@ -64,7 +65,9 @@ class Parts:
         drift: Whether the programs on chain still speak as we know.
     """
 
-    def __init__(self, settings: Settings, store: Store, *, folder: Path, origin: str, plays: str | None) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, *, folder: Path, origin: str, plays: str | None, alone: bool = False
+    ) -> None:
         self._settings = settings
         self._folder = folder
         self._plays = plays
@@ -91,8 +94,9 @@ class Parts:
         #: Trades and breaks of each token, as the writer judged them last.
         self._judged: dict[str, tuple[int, int]] = {}
         pools = store.pools(most=_MOST_POOLS)
-        self.feeds = tuple(self._build_feeds(pools))
-        self.backfill = self._build_backfill(pools) if settings.backfill.enabled and settings.helius.enabled else None
+        self.feeds = () if alone else tuple(self._build_feeds(pools))
+        repairs = alone or (settings.backfill.enabled and settings.helius.enabled)
+        self.backfill = self._build_backfill(pools) if repairs else None
         spells = store.open_spells()
         self.watchlist = Watchlist(
             settings.watch,
@@ -109,9 +113,11 @@ class Parts:
         )
         # Whoever would have told their end has ended. What follows is the restart's.
         self.tell(*(msgspec.structs.replace(gap, to_us=max(gap.from_us, now_us)) for gap in store.endless_gaps()))
-        self.restart_gap = self._gap_at_start(is_watching=bool(spells), now_us=now_us)
+        self.restart_gap = None if alone else self._gap_at_start(is_watching=bool(spells), now_us=now_us)
         if self.restart_gap is not None:
             self.tell(self.restart_gap)
+        if alone and spells:
+            self._tell_silence(now_us)
 
     @property
     def producers(self) -> tuple[WorkerThread, ...]:
@@ -151,6 +157,13 @@ class Parts:
         if is_watching or self._settings.watch.mints or self._settings.helius.scope == "all":
             return GapOpened(cause="restart", from_us=min(last_us, now_us))
         return None
+
+    def _tell_silence(self, now_us: int) -> None:
+        """No worker has run since the last data: a gap that ends now, beside the one that the next start will open."""
+        last_us = self.store.covered_us((HELIUS,)) or self.store.last_commit_us()
+        if last_us is not None:
+            # Another row than the next start's, which begins at the same moment: each is closed by itself.
+            self.tell(GapOpened(cause="restart", from_us=last_us - 1, to_us=now_us, detail="no worker ran"))
 
     def _provider(self, host: str, *, is_loopback: bool) -> Provider:
         if is_loopback and self._plays is not None:

@@ -49,6 +49,7 @@ _RESUBSCRIBE_SECONDS: Final = 60.0
 _AFTER_OUTAGE_SECONDS: Final = 30.0
 #: Tries after which an order does not wait for a gap any more.
 _TRIES_OF_ORDER: Final = 5
+_GAPS_OF_ORDER: Final = 100_000
 _ROOM_SECONDS: Final = 0.25
 
 #: The genesis block's hash, which tells one chain of Solana from another.
@@ -339,7 +340,7 @@ class Backfill(WorkerThread):
 
     def _gaps_of(self, order: Order) -> list[Gap]:
         """Open ones that have ended: of one that goes on, nothing can be said."""
-        gaps = self._worklist.gaps(limit=MOST_GAPS)
+        gaps = self._worklist.gaps(limit=_GAPS_OF_ORDER)
         return [gap for gap in gaps if gap.to_us is not None and (order.mint is None or gap.mint == order.mint)]
 
     def _time_is_up(self) -> Callable[[], bool]:
