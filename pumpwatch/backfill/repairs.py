@@ -270,7 +270,7 @@ class Repairs:
     def _fill_all(self, gap: Gap, attempt: _Try) -> Pieces:
         """The lists of the tokens that no anchor has settled; of all, if they all look settled."""
         tokens = self._worklist.watched_in(gap)
-        unsettled = [token for token in tokens if not _looks_settled(token, attempt.to_slot or 0)]
+        unsettled = [token for token in tokens if not _looks_settled(token, attempt.from_slot or 0, attempt.to_slot or 0)]
         fetched, missing = 0, None
         for token in unsettled or tokens:
             span = _span(token, attempt.from_slot, attempt.to_slot, "finalized")
@@ -283,9 +283,10 @@ class Repairs:
         return int(self._clock() * 1_000_000)
 
 
-def _looks_settled(token: Watched, to_slot: int) -> bool:
-    most = 2 if token.status == "graduated" else 1
-    return 0 < token.segments <= most and token.unmatched_since_us is None and (token.anchored_slot or 0) >= to_slot
+def _looks_settled(token: Watched, from_slot: int, to_slot: int) -> bool:
+    is_whole = 0 < token.segments <= (3 if token.status == "graduated" else 1) and token.unmatched_since_us is None
+    covers = token.begins_slot is not None and token.begins_slot <= from_slot and (token.anchored_slot or 0) >= to_slot
+    return is_whole and covers
 
 
 def _span(token: Watched, from_slot: int, to_slot: int | None, commitment: str) -> Span:

@@ -34,8 +34,13 @@ _UNMATCHED: Final = """
     FROM anchors WHERE token_id = ? AND is_matched = 0 ORDER BY slot DESC, id DESC
 """
 _NOW_MATCHED: Final = "UPDATE anchors SET is_matched = 1, matched_key = ? WHERE id = ?"
+_LAST_CHANGE: Final = """
+    SELECT slot, NULL, virtual_token_reserves, virtual_quote_reserves, real_token_reserves, real_quote_reserves
+    FROM reserve_changes WHERE token_id = ? AND venue = ? AND slot <= ? ORDER BY slot DESC, event_index DESC LIMIT 1
+"""
 _LAST_TRADE: Final = f"""
-    SELECT chain_key, virtual_token_reserves, iif(by_mayhem_agent, NULL, virtual_quote_reserves), real_token_reserves, real_quote_reserves
+    SELECT slot, chain_key, virtual_token_reserves, iif(by_mayhem_agent, NULL, virtual_quote_reserves),
+        real_token_reserves, real_quote_reserves
     FROM trades
     WHERE token_id = ? AND chain_key >= ? AND chain_key < ? AND state IN ({CONFIRMED}, {FINALIZED})
     ORDER BY chain_key DESC LIMIT 1
@@ -90,8 +95,14 @@ def write_anchor(connection: sa.Connection, token: Token, anchor: Anchor, chain:
     connection.exec_driver_sql(_TRIM, (token.id,))
     if match.is_matched:
         connection.exec_driver_sql(_MATCHED, (anchor.slot, anchor.block_time, token.id))
-    elif anchor.exists and any(start <= anchor.asked_at_us <= (end or anchor.asked_at_us) for start, end in token.spells):
+    elif anchor.exists and _is_behind(token, anchor, chain):
         connection.exec_driver_sql(_DID_NOT_MATCH, (anchor.slot, anchor.asked_at_us, token.id))
+
+
+def _is_behind(token: Token, anchor: Anchor, chain: Chain) -> bool:
+    """Whether there is a record that could have followed the account so far."""
+    is_recorded = bool(chain.segments) or token.facts.start is not None
+    return is_recorded and any(start <= anchor.asked_at_us <= (end or anchor.asked_at_us) for start, end in token.spells)
 
 
 def match_again(connection: sa.Connection, token: Token, chain: Chain) -> bool:
@@ -109,12 +120,20 @@ def match_again(connection: sa.Connection, token: Token, chain: Chain) -> bool:
 
 def _match(connection: sa.Connection, token: Token, venue: int, slot: int, state: State, chain: Chain) -> Match:
     """By slot: the last of our steps up to *slot* must have left this state; states of mayhem tokens may repeat."""
-    last = max((segment for segment in chain.segments if segment.venue == venue), key=lambda s: s.last_key, default=None)
+    segments = [segment for segment in chain.segments if segment.venue == venue]
+    last = max(segments, key=lambda segment: segment.last_key, default=None)
     if last is None or last.last_slot <= slot:
         is_matched = is_end(chain.segments, token.facts, venue, state)
         return Match(is_matched=is_matched, key=last.last_key if is_matched and last is not None else None)
-    rows = connection.exec_driver_sql(_LAST_TRADE, (token.id, bytes((venue,)), slot_keys(venue, slot)[1])).all()
-    if not rows:
-        return Match(is_matched=is_end([s for s in chain.segments if s.venue != venue], token.facts, venue, state))
-    key, *after = rows[0]
-    return Match(is_matched=True, key=key) if links(venue, State(*after), state) else _NO_MATCH
+    prefix, behind = bytes((venue,)), slot_keys(venue, slot)[1]
+    trade = connection.exec_driver_sql(_LAST_TRADE, (token.id, prefix, behind)).first()
+    change = connection.exec_driver_sql(_LAST_CHANGE, (token.id, venue, slot)).first()
+    if trade is None and change is None:
+        is_before = any(slot < segment.first_slot and links(venue, state, segment.before) for segment in segments[:1])
+        others = [segment for segment in chain.segments if segment.venue < venue]
+        return Match(is_matched=is_before or is_end(others, token.facts, venue, state))
+    # Of a trade and a change of the reserves in one slot either may be the last.
+    found = [row for row in (trade, change) if row is not None and row[0] == max(r[0] for r in (trade, change) if r is not None)]
+    if any(links(venue, State(*row[2:]), state) for row in found):
+        return Match(is_matched=True, key=found[0][1])
+    return _NO_MATCH

@@ -118,7 +118,7 @@ class Judging:
                 # States of such a token may repeat: what was linked in the order of arrival may have to be linked otherwise.
                 chain = self._chains.rebuild(self._connection, token.id)
                 self._chains.flush(self._connection)
-            if token.unmatched_slot is not None and match_again(self._connection, token, chain):
+            if (token.unmatched_slot is not None or token.anchored_slot is None) and match_again(self._connection, token, chain):
                 token = known_tokens(self._connection, (token.id,))[token.id]
             missing = self._holes(token)
             if missing or token.unmatched_slot is not None:

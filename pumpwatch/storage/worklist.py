@@ -44,6 +44,7 @@ class Watched(msgspec.Struct, frozen=True, gc=False):
         anchored_slot: Of the newest account state that follows one of our trades.
         unmatched_slot: Of the newest account state, if that follows none of our trades; *unmatched_since_us*: since when there is
             such a one, by our clock.
+        begins_slot: From which slot on its segments tell all, if they link: 0: from the creation; None: it has none.
         segments: Runs of linked trades: more than one on the curve, or in the pool, is a hole.
     """
 
@@ -59,6 +60,7 @@ class Watched(msgspec.Struct, frozen=True, gc=False):
     anchored_slot: int | None
     unmatched_slot: int | None
     unmatched_since_us: int | None
+    begins_slot: int | None
     segments: int
     trades: int
 
@@ -86,6 +88,9 @@ _TOKENS = """
         (SELECT pool FROM pools WHERE token_id = tokens.id LIMIT 1),
         (SELECT max(last_time) FROM segments WHERE token_id = tokens.id),
         tokens.anchored_slot, tokens.unmatched_slot, tokens.unmatched_since_us,
+        CASE
+            WHEN tokens.completeness = 'complete' THEN 0 ELSE (SELECT min(first_slot) FROM segments WHERE token_id = tokens.id)
+        END,
         (SELECT count(*) FROM segments WHERE token_id = tokens.id),
         tokens.trades
     FROM tokens LEFT JOIN quotes ON quotes.id = tokens.quote_id
