@@ -167,7 +167,7 @@ def run_demo(
         with Simulator(
             seed=int(time.time()), rate=rate, provider=provider, chain_delay_seconds=0.25, database=target
         ) as simulator:
-            worker = Worker(_environment(simulator, target, provider), folder, folder / "worker.log", played)
+            worker = Worker(worker_environment(simulator, target, provider), folder, folder / "worker.log", played)
             simulator.kill_worker = worker.kill
             worker.start()
             settled = True
@@ -208,7 +208,7 @@ def _check(faults: tuple[str, ...], provider: str | None, target: Path) -> None:
         raise UsageError(f"{target} exists already: the demo writes a new file only")
 
 
-def _environment(simulator: Simulator, target: Path, provider: str | None) -> dict[str, str]:
+def worker_environment(simulator: Simulator, target: Path, provider: str | None) -> dict[str, str]:
     """The worker's settings: everything by environment, nothing of the user's own."""
     environment = {
         name: value
