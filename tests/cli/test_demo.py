@@ -112,7 +112,7 @@ def test_the_worker_gets_no_setting_of_the_user(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("PUMPWATCH_CONFIG", "mine.ini")
     monkeypatch.setenv("HELIUS_API_KEY", "secret")
     with Simulator() as simulator:
-        environment = demo._environment(simulator, tmp_path / "x.db", None)
+        environment = demo.worker_environment(simulator, tmp_path / "x.db", None)
 
     assert "secret" not in environment.values()
     assert not {"PUMPWATCH_WATCH_WALLETS", "PUMPWATCH_CONFIG"} & environment.keys()
