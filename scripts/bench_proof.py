@@ -4,7 +4,8 @@ How long it takes until a trade is proven, and what that costs in calls: calm, a
     python scripts/bench_proof.py [--seconds 120] [--rate 20] [--drop-every 30]
 
 The real worker against the simulator, with backfill's own defaults (the demo's are quicker). Time to proof: from a trade's
-block time until ``proven_to_slot`` of its token has reached its slot, looked at twice a second. ``drop`` cuts a connection of either feed.
+block time until ``proven_to_slot`` of its token has reached its slot, looked at twice a second. ``drop`` cuts a connection of
+either feed.
 """
 
 from __future__ import annotations
