@@ -30,7 +30,7 @@ ROWS = (
     ("backfill",),
     ("writer",),
     ("alerts", "prices", "metadata", "metrics"),
-    ("supervisor",),
+    ("building", "supervisor"),
     ("audit", "export", "replay"),
     ("simulator",),
     ("dashboard",),
