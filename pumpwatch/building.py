@@ -231,6 +231,7 @@ class Parts:
             pools=pools,
             feed=next((feed for feed in self.feeds if isinstance(feed, HeliusFeed)), None),
             pace=lambda: budget.repair_credits_per_hour(time.time()) if name == HELIUS else None,
+            listed=lambda: self.watchlist.mints(),
             noticed=self._on_fetched,
             found_pools=self._on_pools,
         )

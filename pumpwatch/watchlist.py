@@ -133,6 +133,10 @@ class Watchlist(WorkerThread):
         """How many tokens and wallets are on the list."""
         return len(self._watched.tokens) + len(self._watched.wallets)
 
+    def mints(self) -> list[str]:
+        """The tokens on the list."""
+        return list(self._watched.tokens)
+
     def stop(self) -> None:
         super().stop()
         self._wake.set()

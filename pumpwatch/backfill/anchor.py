@@ -136,8 +136,8 @@ class Snapshots:
                 continue
             if state is None and commitment != "finalized":
                 asked.missing.append(target)
-            elif state == {}:
-                asked.migrated.append(target._replace(venue="pool"))
+            elif state is not None and "quote_mint" in state:
+                asked.migrated.append(Target(target.mint, "pool", state["quote_mint"]))
             else:
                 asked.anchors.append(
                     Anchor(
@@ -154,12 +154,14 @@ class Snapshots:
         return asked
 
     def _state(self, target: Target, read: _Read) -> dict[str, Any] | None:
-        """The fields of an anchor; None: no account; empty: a curve that has migrated."""
+        """The fields of an anchor; None: no account; the quote alone: a curve that has migrated."""
         data = [read.data[address] for address in self._accounts(target)]
         if target.venue == "curve":
             curve = curve_state(data[0]) if data[0] is not None else None
-            if curve is None or curve.is_migrated:
-                return None if curve is None else {}
+            if curve is None:
+                return None
+            if curve.is_migrated:
+                return {"quote_mint": target.quote_mint if curve.quote_mint == WRAPPED_SOL else curve.quote_mint}
             return {
                 "is_complete": curve.is_complete,
                 "virtual_token_reserves": curve.virtual_token_reserves,

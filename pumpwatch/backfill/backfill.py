@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from loguru import logger
 
-from pumpwatch.backfill.anchor import Snapshots
+from pumpwatch.backfill.anchor import Snapshots, Target
 from pumpwatch.backfill.asked import Asked, Order
 from pumpwatch.backfill.filling import Filled, Filling, NotYet, Pieces
 from pumpwatch.backfill.history import History
@@ -24,6 +24,7 @@ from pumpwatch.backfill.repairs import MOST_GAPS, Repairs, whole
 from pumpwatch.backfill.rounds import Rounds
 from pumpwatch.backfill.rpc import Rpc, RpcBehind, RpcExhausted, RpcFailed, RpcRefused, RpcStopped
 from pumpwatch.config import BackfillSettings
+from pumpwatch.decode.addresses import is_address
 from pumpwatch.decode.transactions import Fetched
 from pumpwatch.errors import DatabaseBusy
 from pumpwatch.events import Anchor, Delivery, PoolSeen
@@ -45,6 +46,8 @@ _LONG_REST_SECONDS: Final = 30.0
 #: An account so long ahead of the record, of a token that its feed says it delivers: the subscription is mute.
 _MUTE_SECONDS: Final = 4.0
 _RESUBSCRIBE_SECONDS: Final = 60.0
+#: What could not be read of a token that is on no record is tried again so often.
+_BEGIN_SECONDS: Final = 60.0
 #: Of an outage that has just ended, tokens are ahead anyway.
 _AFTER_OUTAGE_SECONDS: Final = 30.0
 #: Tries after which an order does not wait for a gap any more.
@@ -80,6 +83,7 @@ class Backfill(WorkerThread):
         put: Hands a delivery to the writer, waiting so many seconds for room (``Intake.put_backfill``).
         pools: Known to the decoder.
         feed: The feed of the chain, whose mute subscriptions are made anew; None: there is none.
+        listed: The tokens on the watch list; those of which nothing is on record yet are not in the database's.
         pace: Credits that repairs may cost in an hour; None: not counted.
         noticed: Told of each fetched transaction.
         found_pools: Told of canonical pools that nobody had told of before.
@@ -98,6 +102,7 @@ class Backfill(WorkerThread):
         put: Callable[..., bool],
         pools: Iterable[PoolSeen] = (),
         feed: ChainFeed | None = None,
+        listed: Callable[[], Iterable[str]] = tuple,
         pace: Callable[[], float | None] = lambda: None,
         noticed: Callable[[Fetched], None] = lambda _: None,
         found_pools: Callable[[list[PoolSeen]], object] = lambda _: None,
@@ -107,6 +112,7 @@ class Backfill(WorkerThread):
         self.asked = Asked()
         self._put_backfill = put
         self._feed = feed
+        self._listed = listed
         self._clock = clock
         self._is_checked = False
         self._requests = 0
@@ -116,7 +122,7 @@ class Backfill(WorkerThread):
         self._rpc = connect(self.stopping, self._count)
         self._worklist = Worklist(database)
         history = History(self._rpc)
-        snapshots = Snapshots(self._rpc, clock=clock)
+        self._snapshots = snapshots = Snapshots(self._rpc, clock=clock)
         self._filling = Filling(history, self._worklist, put=self._put, pools=pools, noticed=noticed, clock=clock)
         self._rounds = Rounds(
             snapshots,
@@ -142,6 +148,7 @@ class Backfill(WorkerThread):
         self._not_before: dict[str, float] = {}
         self._trouble: dict[str, tuple[str, str]] = {}
         self._resubscribed_at: dict[str, float] = {}
+        self._begun_at: dict[str, float] = {}
         self._wake = threading.Event()
 
     # Any thread
@@ -190,6 +197,7 @@ class Backfill(WorkerThread):
         if not self._is_checked:
             self._step("endpoint", self._check_chain, now)
             if not self._is_checked:
+                self._end_hopeless_orders()
                 self._note_state(is_busy=False)
                 return False
         self._step("order", lambda: self._do_order(now), now)
@@ -197,6 +205,7 @@ class Backfill(WorkerThread):
         busy = self._step("gaps", lambda: self._repair(now), now, every_seconds=_GAPS_SECONDS)
         self._step("provisional trades", self._provisional.look, now, every_seconds=_PROVISIONAL_SECONDS)
         self._step("unknown pools", self._pools.look, now, every_seconds=_POOLS_SECONDS)
+        self._end_hopeless_orders()
         self._note_state(is_busy=busy or self._pieces is not None)
         return self._pieces is not None and not self._trouble
 
@@ -210,12 +219,12 @@ class Backfill(WorkerThread):
         except (RpcStopped, RpcBehind, DatabaseBusy):
             return False
         except RpcFailed as error:
-            self._note_trouble(name, error)
+            self._note_trouble(name, error, now)
             return False
         self._trouble.pop(name, None)
         return done
 
-    def _note_trouble(self, name: str, error: RpcFailed) -> None:
+    def _note_trouble(self, name: str, error: RpcFailed, now: float) -> None:
         kind = "exhausted" if isinstance(error, RpcExhausted) else "refused" if isinstance(error, RpcRefused) else "waiting"
         if kind == "exhausted" and "[budget]" in str(error):
             kind = "budget"
@@ -223,7 +232,7 @@ class Backfill(WorkerThread):
             logger.warning("backfill: {}: {}", name, error)
         self._trouble[name] = (kind, f"{name}: {error}")
         rest = _REST_SECONDS if kind == "waiting" else _LONG_REST_SECONDS
-        self._not_before[name] = max(self._not_before.get(name, 0.0), time.monotonic() + rest)
+        self._not_before[name] = max(self._not_before.get(name, 0.0), now + rest)
 
     def _note_state(self, *, is_busy: bool) -> None:
         trouble = max(self._trouble.values(), key=lambda kind: kind[0] != "waiting", default=None)
@@ -248,7 +257,17 @@ class Backfill(WorkerThread):
         """The accounts whose time has come; and a subscription that is mute is begun anew."""
         watched = self._worklist.watched()
         self._wake_the_mute(watched, now)
-        return self._rounds.read(watched, self._tell_anchor, now=now) > 0
+        begun = self._begin({token.mint for token in watched}, now)
+        return self._rounds.read(watched, self._tell_anchor, now=now) > 0 or begun
+
+    def _begin(self, known: set[str], now: float) -> bool:
+        """Where the record of a token begins: the state that its first trade must follow. With it the token is in the record."""
+        self._begun_at = {mint: at for mint, at in self._begun_at.items() if now - at < _BEGIN_SECONDS}
+        new = [mint for mint in self._listed() if mint not in known and mint not in self._begun_at and is_address(mint)]
+        self._begun_at.update(dict.fromkeys(new, now))
+        for anchor in self._snapshots.take(map(Target, new)):
+            self._tell_anchor(anchor)
+        return bool(new)
 
     def _tell_anchor(self, anchor: Anchor) -> None:
         self._anchors += 1
@@ -289,9 +308,6 @@ class Backfill(WorkerThread):
         if order is None:
             return False
         order.progress.state = "working"
-        if hopeless := next((text for kind, text in self._trouble.values() if kind != "waiting"), None):
-            order.progress.state, order.progress.reason, order.progress.remaining = "done", hopeless, max(1, len(order.gap_ids))
-            return False
         if not order.gap_ids and not order.has_history:
             order.gap_ids = frozenset(gap.id for gap in self._gaps_of(order))
             self._repairs.hurry(order.gap_ids)
@@ -300,6 +316,13 @@ class Backfill(WorkerThread):
         else:
             self._wait_for_gaps(order)
         return bool(now)
+
+    def _end_hopeless_orders(self) -> None:
+        """Where nothing can be asked for a long while, nobody shall wait."""
+        reason = next((text for kind, text in self._trouble.values() if kind != "waiting"), None)
+        while reason is not None and (order := self.asked.next()) is not None:
+            self._pieces = None
+            order.progress.reason, order.progress.remaining, order.progress.state = reason, max(1, len(order.gap_ids)), "done"
 
     def _fetch_whole(self, order: Order) -> None:
         mint = order.mint or ""

@@ -31,6 +31,8 @@ _ROUNDS: Final = 3
 SLOT_SECONDS: Final = 0.4
 _MARGIN_SLOTS: Final = 20
 _MARGIN: Final = 0.05
+#: The node may be so far behind the leaders, whose trades of the gap's last moment it does not know yet.
+_NODE_BEHIND_SLOTS: Final = 5
 #: A token created so shortly before its gap is filled from its creation: a minute.
 _YOUNG_SLOTS: Final = 150
 
@@ -170,7 +172,7 @@ class Repairs:
         at = self._clock()
         for gap in new:
             attempt = self._tries[gap.id]
-            to_slot = current if gap.to_slot is None else gap.to_slot
+            to_slot = current + _NODE_BEHIND_SLOTS if gap.to_slot is None else gap.to_slot
             from_slot = gap.from_slot
             if from_slot is None:
                 slots = max(0.0, at - gap.from_us / 1_000_000) / SLOT_SECONDS if gap.to_slot is None else 0.0
