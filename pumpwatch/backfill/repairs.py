@@ -225,7 +225,7 @@ class Repairs:
 
     def _pieces(self, gap: Gap, attempt: _Try) -> Pieces:
         if gap.cause == _TRUNCATED:
-            return self._fetch(gap)
+            return self._fetch(gap, attempt)
         if gap.cause in _FOUND_BY_CHAIN:
             return self._fill_found(gap, attempt)
         self._take_up([gap])
@@ -233,12 +233,17 @@ class Repairs:
             return self._fill_token(gap, attempt)
         return self._fill_all(gap, attempt)
 
-    def _fetch(self, gap: Gap) -> Pieces:
-        """The one transaction whose log was cut."""
+    def _fetch(self, gap: Gap, attempt: _Try) -> Pieces:
+        """The one transaction whose log was cut. One that is not there when its slot is final has not landed: nothing is missing."""
         signature = gap.signature or ""
-        found = yield from self._filling.fetch([signature])
+        if attempt.tries == 0 or gap.slot is None:
+            commitment, is_final = "confirmed", False
+        else:
+            commitment = "finalized"
+            is_final = attempt.tries > 1 and self._history.current_slot(commitment) > gap.slot + _MARGIN_SLOTS
+        found = yield from self._filling.fetch([signature], commitment=commitment)
         if signature not in found:
-            return Filled(missing="the endpoint does not have the transaction")
+            return Filled(missing=None if is_final else "the endpoint does not have the transaction")
         return Filled(1, None if found[signature].slot is not None else "it cannot be read by this version")
 
     def _fill_found(self, gap: Gap, attempt: _Try) -> Pieces:
