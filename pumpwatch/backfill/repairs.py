@@ -234,7 +234,7 @@ class Repairs:
         return self._fill_all(gap, attempt)
 
     def _fetch(self, gap: Gap, attempt: _Try) -> Pieces:
-        """The one transaction whose log was cut. One that is not there when its slot is final has not landed: nothing is missing."""
+        """The one transaction whose log was cut; if it is not there when its slot is final, it has not landed."""
         signature = gap.signature or ""
         if attempt.tries == 0 or gap.slot is None:
             commitment, is_final = "confirmed", False
