@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -58,23 +59,21 @@ class Upgrade:
 
     Attributes:
         tail_bytes: Behind every trade event, on curve and pool.
-        kind: What is done to the next *left* trade events of curves: ``renamed`` or ``middle``.
+        coming: What is done to the next trade events of curves, one after the other: ``renamed`` or ``middle``.
         unreadable: Numbers of the trades whose events nobody can read.
     """
 
     tail_bytes: int = 0
-    kind: UpgradeKind = "tail"
-    left: int = 0
+    coming: deque[UpgradeKind] = field(default_factory=deque)
     unreadable: set[int] = field(default_factory=set)
 
     def of_curve(self, payload: bytes, number: int) -> bytes:
         """The event of trade *number* on a curve, as the upgraded program writes it."""
         payload += b"\x5a" * self.tail_bytes
-        if not self.left:
+        if not self.coming:
             return payload
-        self.left -= 1
         self.unreadable.add(number)
-        if self.kind == "renamed":
+        if self.coming.popleft() == "renamed":
             return _RENAMED + payload[8:]
         return payload[:40] + _NEW_FIELD + payload[40:]
 

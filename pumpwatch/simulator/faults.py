@@ -223,8 +223,7 @@ def _upgrade(simulator: Simulator, options: Options) -> str | None:
     if options.kind == "tail":
         upgrade.tail_bytes += 8
         return f"trade events are {upgrade.tail_bytes} bytes longer from now on"
-    upgrade.kind = options.kind
-    upgrade.left += options.count
+    upgrade.coming.extend([options.kind] * options.count)
     what = "under another name" if options.kind == "renamed" else "changed in the middle"
     return f"the next {options.count} trade events of curves are {what}"
 
