@@ -159,10 +159,11 @@ class ReservesChanged(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=T
     Reserves moved, or were renamed, without a trade: a step of the token's chain all the same.
 
     Attributes:
-        kind: ``mayhem params`` (UpdateMayhemVirtualParamsEvent), ``deposit``, ``withdraw``, ``init boost``, ``boost buy and burn``.
+        kind: ``mayhem params`` (UpdateMayhemVirtualParamsEvent), ``deposit``, ``withdraw``, ``init boost``, ``boost buy and
+            burn``.
         event_index: As of a trade.
-        before_virtual_token_reserves: BEFORE it; unknown is None. For a pool ``virtual_*`` are the effective B and E, ``real_*`` the
-            vaults, as in :class:`Trade`.
+        before_virtual_token_reserves: BEFORE it; unknown is None. For a pool ``virtual_*`` are the effective B and E, ``real_*``
+            the vaults, as in :class:`Trade`.
         virtual_token_reserves: AFTER it, like all without ``before``.
 
     Source: facts/onchain_events.md sections 2.2, 2.3 and 7.

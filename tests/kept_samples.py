@@ -8,10 +8,10 @@ import struct
 from typing import Any
 
 from solders.pubkey import Pubkey
+from storage_samples import MINT, SIGNATURE, WALLET
+from transaction_samples import base58
 
 from pumpwatch.events import Rejected
-from tests.storage_samples import MINT, SIGNATURE, WALLET
-from tests.transaction_samples import base58
 
 PUMP = "6EF8rrecthR5Dkzon8Nwu78hRvfCKubJ14M5uBEwF6P"
 PUMP_AMM = "pAMMBay6oceH9fJKBRHGP5D4bD4sWpmSwMn52FMfXEA"

@@ -4,12 +4,12 @@ import itertools
 from collections.abc import Iterator
 
 import pytest
+from storage_samples import chain_trade
 
 from pumpwatch.decode.addresses import PUMP, PUMP_AMM
 from pumpwatch.decode.payloads import Payload, decode_payloads, keep_payload
 from pumpwatch.drift import Alarm, Drift, oddity
 from pumpwatch.events import Counted, Event, Rejected
-from tests.storage_samples import chain_trade
 
 TRADE = (chain_trade(),)
 

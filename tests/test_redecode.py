@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kept_samples import POOL, PUMP_AMM, init_boost_payload, kept, kept_transaction, trade_payload
 from solders.signature import Signature
+from storage_samples import MINT, SIGNATURE, message_trade
 
 from pumpwatch.errors import TransientError
 from pumpwatch.events import WRAPPED_SOL, Delivery, Event, PoolSeen
@@ -16,8 +18,6 @@ from pumpwatch.redecode import Page, redecode_page, through_intake
 from pumpwatch.storage.intake import Intake
 from pumpwatch.storage.store import Store
 from pumpwatch.storage.unread import Unread
-from tests.kept_samples import POOL, PUMP_AMM, init_boost_payload, kept, kept_transaction, trade_payload
-from tests.storage_samples import MINT, SIGNATURE, message_trade
 
 TRADES = """
     SELECT signature, event_index, confirmed, sources, received_at_us, quote_amount FROM trade_log ORDER BY signature, event_index

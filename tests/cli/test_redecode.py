@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 from cli_samples import Record, Run
+from kept_samples import kept, trade_payload
+from storage_samples import MINT, SIGNATURE
 
 from pumpwatch.cli.output import AnswerIsNo
 from pumpwatch.commands import CommandBox, directory_of
@@ -18,8 +20,6 @@ from pumpwatch.storage.lock import WriterLock, beside
 from pumpwatch.storage.store import Store
 from pumpwatch.threads import Deadline
 from pumpwatch.writer import Writer
-from tests.kept_samples import kept, trade_payload
-from tests.storage_samples import MINT, SIGNATURE
 
 
 class Worker:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from solders.pubkey import Pubkey
+from transaction_samples import base58
 
 from pumpwatch.decode.addresses import PUMP, PUMP_AMM, to_address
 from pumpwatch.decode.instructions import (
@@ -24,7 +25,6 @@ from pumpwatch.decode.instructions import (
     payloads_of_instructions,
 )
 from pumpwatch.decode.payloads import Payload
-from tests.transaction_samples import base58
 
 OTHER = "MoonCVVNZFSYkqNXP6bxHLPL6QQJiMagDL3qcqUQTrG"
 NOTHING = TransactionBody()

@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from solders.pubkey import Pubkey
 from solders.signature import Signature
+from transaction_samples import base58
 
 from pumpwatch.decode.addresses import PUMP, PUMP_AMM, canonical_pool
 from pumpwatch.decode.instructions import SELF_CPI_TAG, decode_base58
 from pumpwatch.decode.solana import Fetched, Notified, decode_message, decode_transaction, signature_of
 from pumpwatch.errors import DecodeError
 from pumpwatch.events import WRAPPED_SOL, Counted, PoolSeen, Rejected, Trade
-from tests.transaction_samples import base58
 
 SIGNATURE = str(Signature(bytes(range(64))))
 OTHER = "MoonCVVNZFSYkqNXP6bxHLPL6QQJiMagDL3qcqUQTrG"
