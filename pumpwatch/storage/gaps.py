@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 import msgspec
@@ -129,20 +129,20 @@ class Gaps:
         newest = self._connection.exec_driver_sql(_NEWEST_ANCHOR, (token.id,)).first()
         return newest is not None and not newest.account_exists and newest.slot >= at_slot
 
-    def open_breaks(self, token: Token, missing: Iterable[Break]) -> None:
-        """A row for each hole; told again it is the same row, with its present size."""
-        for hole in missing:
-            left, right = self._neighbours(token, hole)
-            fits = "; one trade would fit" if hole.fits_one_trade else ""
-            self._insert(
-                "break",
-                token.mint,
-                signature=right or left,
-                slots=(hole.from_slot, hole.to_slot),
-                times=(hole.from_time, hole.to_time),
-                net=(hole.token_amount, hole.quote_amount),
-                detail=f"between {left or 'the start'} and {right or 'the end of the curve'}{fits}",
-            )
+    def open_break(self, token: Token, hole: Break) -> str | None:
+        """Have a row for a hole, told again the same with its present size. Return the signature that it goes by."""
+        left, right = self._neighbours(token, hole)
+        fits = "; one trade would fit" if hole.fits_one_trade else ""
+        self._insert(
+            "break",
+            token.mint,
+            signature=right or left,
+            slots=(hole.from_slot, hole.to_slot),
+            times=(hole.from_time, hole.to_time),
+            net=(hole.token_amount, hole.quote_amount),
+            detail=f"between {left or 'the start'} and {right or 'the end of the curve'}{fits}",
+        )
+        return right or left
 
     def open_tail(self, token: Token, last: Segment | None) -> None:
         """A row for what is missing between the *last* of our trades and the account's state; longer when it has moved on."""
@@ -167,12 +167,12 @@ class Gaps:
             detail="the chain's account is in a state that follows none of our trades",
         )
 
-    def close_chained(self, token: Token, missing: Iterable[Break]) -> None:
-        """Close the breaks that are none any more, and the tails that an account's state has confirmed."""
+    def close_chained(self, token: Token, broken_at: Collection[str | None]) -> None:
+        """Close the breaks but those at these signatures, and the tails that an account's state has confirmed."""
         rows = self._connection.exec_driver_sql(_OPEN_CHAIN_GAPS, (token.mint,)).all()
         if not rows:
             return
-        broken = {right or left for left, right in (self._neighbours(token, hole) for hole in missing)}
+        broken = set(broken_at)
         for number, cause, signature, from_slot, to_slot in rows:
             is_open = signature in broken if cause == "break" else token.unmatched_slot is not None
             if not is_open:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, TypeAlias
 
 import sqlalchemy as sa
 
@@ -17,6 +17,10 @@ from pumpwatch.storage.known import Token, known_tokens
 from pumpwatch.verdict import Proofs, Verdict, holes, verdict
 
 _SELDOM_US: Final = 30_000_000
+_PER_HOLE_US: Final = 500
+
+#: chain_keys of the last step before a hole and the first behind it; empty: none.
+HoleKey: TypeAlias = tuple[bytes, bytes]
 
 #: A watched token whose account was not seen for so long is not called complete any more, until it is seen again.
 _STALE_SECONDS: Final = 900
@@ -48,7 +52,11 @@ class Unsettled:
 
     def __init__(self) -> None:
         self.since_us: dict[int, int] = {}
+        #: The holes of each that have a row: by the keys of their neighbours, the signature that the row goes by.
+        self.told: dict[int, dict[HoleKey, str | None]] = {}
         self._next_us: dict[int, int] = {}
+        #: When each was judged last, and how many holes it had.
+        self._judged: dict[int, tuple[int, int]] = {}
 
     def due(self, *, now_us: int, grace_us: int) -> list[int]:
         """Those to be judged again now: often at first, and less often what does not settle."""
@@ -60,14 +68,24 @@ class Unsettled:
                 found.append(number)
         return found
 
+    def may_judge(self, token_id: int, *, now_us: int) -> bool:
+        """Whether a new trade is reason enough: of one with very many holes, not every time."""
+        last_us, holes_then = self._judged.get(token_id, (0, 0))
+        return token_id in self.since_us and now_us - last_us >= holes_then * _PER_HOLE_US
+
+    def judged(self, token_id: int, holes_now: int, *, now_us: int) -> None:
+        """It was, just now."""
+        self._judged[token_id] = (now_us, holes_now)
+
     def settle(self, token_id: int) -> None:
         """It is whole again."""
-        self.since_us.pop(token_id, None)
-        self._next_us.pop(token_id, None)
+        for of_token in (self.since_us, self.told, self._next_us, self._judged):
+            of_token.pop(token_id, None)
 
     def forget(self, connection: sa.Connection, *, now_us: int) -> None:
         """Start again from what the database has."""
-        self._next_us.clear()
+        for of_token in (self.told, self._next_us, self._judged):
+            of_token.clear()
         self.since_us = dict.fromkeys((token_id for (token_id,) in connection.exec_driver_sql(_UNSETTLED)), now_us)
 
 
@@ -125,12 +143,12 @@ class Judging:
                 since_us = self._unsettled.since_us.setdefault(token.id, self._now_us)
                 if missing and self._now_us - since_us < self._grace_us:
                     continue
-                self._gaps.open_breaks(token, missing)
+                self._tell(token, missing)
                 if self._is_behind(token):
                     self._gaps.open_tail(token, max(chain.segments, key=lambda s: s.last_key, default=None))
             else:
                 self._unsettled.settle(token.id)
-            self._gaps.close_chained(token, missing)
+            self._gaps.close_chained(token, self._unsettled.told.get(token.id, {}).values())
             self._noticed(token.mint, sum(segment.trades for segment in chain.segments), len(missing))
             judged = self._verdict(token)
             values = (
@@ -143,9 +161,17 @@ class Judging:
             )
             self._connection.exec_driver_sql(_SET_VERDICT, (*values, token.id))
 
+    def _tell(self, token: Token, missing: list[Break]) -> None:
+        """Have a row for each hole: only of those that are new, as there may be thousands."""
+        told = self._unsettled.told.get(token.id, {})
+        now = {_key_of(hole): hole for hole in missing}
+        new = {key: self._gaps.open_break(token, hole) for key, hole in now.items() if key not in told}
+        self._unsettled.told[token.id] = {key: told[key] for key in now if key in told} | new
+        self._unsettled.judged(token.id, len(missing), now_us=self._now_us)
+
     def unsettled(self, token_ids: set[int]) -> set[int]:
         """Those of these tokens for which any new trade may be the missing one."""
-        return token_ids & self._unsettled.since_us.keys()
+        return {token_id for token_id in token_ids if self._unsettled.may_judge(token_id, now_us=self._now_us)}
 
     def look(self) -> None:
         """What time alone changes: judge what has been unsettled for longer than the grace."""
@@ -207,3 +233,7 @@ class Judging:
 
 def _is_broken(segments: list[Segment]) -> bool:
     return sum(segment.venue == CURVE for segment in segments) > 1
+
+
+def _key_of(hole: Break) -> HoleKey:
+    return hole.left.last_key if hole.left is not None else b"", hole.right.first_key if hole.right is not None else b""
