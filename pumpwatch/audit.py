@@ -210,7 +210,7 @@ def _in_order(steps: Iterator[Step], record: Record) -> Iterator[Step]:
 
 def _match(anchor: AnchorSeen, chain: Chain, record: Record, matched: list[AnchorSeen], unmatched: list[AnchorSeen]) -> None:
     """Whether the account is in the state that the steps up to its slot, which *chain* has, left."""
-    is_matched = is_end(chain.segments, record.token.facts, anchor.venue, anchor.state)
+    is_matched = is_end(chain.segments, record.token.facts.before(anchor.slot), anchor.venue, anchor.state)
     (matched if is_matched else unmatched).append(anchor)
 
 

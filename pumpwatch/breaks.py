@@ -33,6 +33,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         migrated_token_amount: What its pool was opened with, *migrated_quote_amount* alike, at the vaults.
         seams: Changes of the reserves that no step describes whole: (venue, slot, kind), as in
             :class:`pumpwatch.events.ReservesChanged`.
+        pool_seam: Slot of the last of them in the pool, and the state after it as far as it is known.
     """
 
     start: State | None = None
@@ -44,6 +45,13 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     migrated_token_amount: int | None = None
     migrated_quote_amount: int | None = None
     seams: tuple[tuple[int, int, str], ...] = ()
+    pool_seam: tuple[int, State] | None = None
+
+    def before(self, slot: int) -> Facts:
+        """The same for a look at the account of *slot*: a seam behind it is not there yet."""
+        if self.pool_seam is None or self.pool_seam[0] <= slot:
+            return self
+        return msgspec.structs.replace(self, pool_seam=None)
 
 
 class Break(NamedTuple):
@@ -94,6 +102,11 @@ def is_end(segments: Sequence[Segment], facts: Facts, venue: int, seen: State) -
     if venue == CURVE:
         end = on_curve[-1].after if on_curve else facts.start
         return end is not None and links(CURVE, end, seen)
+    if facts.pool_seam is not None and facts.pool_seam[0] >= max((s.last_slot for s in segments[len(on_curve) :]), default=0):
+        # Its effective reserves are not known; its vaults are.
+        vaults = facts.pool_seam[1][2:]
+        if None not in vaults and vaults == seen[2:]:
+            return True
     return _at_seam(_in_pool(segments[len(on_curve) :], on_curve, facts)[1], seen)[0]
 
 
@@ -113,7 +126,7 @@ def _in_pool(in_pool: Sequence[Segment], on_curve: list[Segment], facts: Facts) 
     a virtual quote reserve may be added then or later, by InitBoost or without a word (fact sheet 5, 6.3).
     """
     found: list[Break] = []
-    rest = list(in_pool)
+    rest = _bought_first(in_pool)
     left = on_curve[-1] if on_curve else None
     state = State(facts.migrated_token_amount, None, facts.migrated_token_amount, facts.migrated_quote_amount)
     if rest and _is_bought_before_opening(rest[0], left, state, facts):
@@ -138,6 +151,19 @@ def _in_pool(in_pool: Sequence[Segment], on_curve: list[Segment], facts: Facts) 
                 found.append(_break(left, right, state, facts, reason=reason or doubt))
         left, state, doubt = right, right.after, None
     return found, state
+
+
+def _bought_first(in_pool: Sequence[Segment]) -> list[Segment]:
+    """In the slot of the migration a boost has no place of its own: a trade on vaults without a virtual part comes first."""
+    rest = list(in_pool)
+    slot = rest[0].first_slot if rest else None
+    for place, segment in enumerate(rest):
+        if segment.first_slot != slot:
+            break
+        if segment.trades and segment.before.real_quote is not None and segment.before.real_quote == segment.before.virtual_quote:
+            rest.insert(0, rest.pop(place))
+            break
+    return rest
 
 
 def _at_seam(state: State, before: State) -> tuple[bool, str | None]:

@@ -327,25 +327,24 @@ class Backfill(WorkerThread):
     def _fetch_whole(self, order: Order) -> None:
         mint = order.mint or ""
         if self._pieces is None:
-            self._pieces = self._filling.fill(whole(self._worklist.token(mint), mint))
             self._fetched_before = self._filling.fetched
+        pieces, self._pieces = self._pieces or self._filling.fill(whole(self._worklist.token(mint), mint)), None
         is_up = self._time_is_up()
         progress = order.progress
         try:
             while not is_up():
-                progress.left = next(self._pieces)
+                progress.left = next(pieces)
                 progress.done = self._filling.fetched - self._fetched_before
+            self._pieces = pieces
         except StopIteration as ended:
             filled: Filled = ended.value
             progress.done, progress.left, progress.reason = filled.fetched, 0, filled.missing
             order.has_history = True
-            self._pieces = None
             order.gap_ids |= frozenset(gap.id for gap in self._gaps_of(order))
         except (NotYet, RpcBehind):
-            self._pieces = None
+            return
         except RpcFailed as error:
             progress.reason = str(error)
-            self._pieces = None
             raise
 
     def _wait_for_gaps(self, order: Order) -> None:

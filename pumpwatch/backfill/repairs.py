@@ -106,9 +106,7 @@ class Repairs:
         Returns whether anything was done.
 
         Raises:
-            RpcExhausted: Nothing can be asked; the gaps stay as they are. So the next two.
-            RpcRefused: See there.
-            RpcStopped: See there.
+            RpcFailed: The endpoint is in trouble, and a gap has to wait for it; others may be worked on at the next call.
 
         """
         if len(gaps) < MOST_GAPS:
@@ -191,12 +189,13 @@ class Repairs:
 
     def _work_on(self, gap: Gap, now: float, until: Callable[[], bool]) -> None:
         attempt = self._try_of(gap, now)
+        # Kept only when it is to go on: one that has ended, however it did, has nothing more to give.
+        pieces, attempt.pieces = attempt.pieces or self._pieces(gap, attempt), None
         try:
-            if attempt.pieces is None:
-                attempt.pieces = self._pieces(gap, attempt)
             while True:
-                attempt.left = next(attempt.pieces)
+                attempt.left = next(pieces)
                 if until():
+                    attempt.pieces = pieces
                     return
         except StopIteration as ended:
             attempt.missing = ended.value.missing
@@ -205,15 +204,17 @@ class Repairs:
             self._filling.say(self._outcome(gap, attempt, now, fetched=is_fetched))
         except (NotYet, RpcBehind):
             attempt.not_before = now + _BEHIND_SECONDS
-        except (RpcExhausted, RpcRefused, RpcStopped):
-            attempt.not_before = now + _BEHIND_SECONDS
-            raise
         except RpcFailed as error:
+            if isinstance(error, RpcExhausted | RpcRefused | RpcStopped):
+                attempt.not_before = now + _BEHIND_SECONDS
+            else:
+                self._took(attempt, now)
             # The endpoint's trouble, not the gap's: it is tried for as long as it takes.
-            self._took(attempt, now)
             attempt.since = now
-            logger.debug("gap {}: {}", gap.id, error)
-        attempt.pieces, attempt.left = None, 0
+            raise
+        finally:
+            if attempt.pieces is None:
+                attempt.left = 0
 
     def _outcome(self, gap: Gap, attempt: _Try, now: float, *, fetched: bool) -> GapFilled:
         reason = None

@@ -120,10 +120,11 @@ def match_again(connection: sa.Connection, token: Token, chain: Chain) -> bool:
 
 def _match(connection: sa.Connection, token: Token, venue: int, slot: int, state: State, chain: Chain) -> Match:
     """By slot: the last of our steps up to *slot* must have left this state; states of mayhem tokens may repeat."""
+    facts = token.facts.before(slot)
     segments = [segment for segment in chain.segments if segment.venue == venue]
     last = max(segments, key=lambda segment: segment.last_key, default=None)
     if last is None or last.last_slot <= slot:
-        is_matched = is_end(chain.segments, token.facts, venue, state)
+        is_matched = is_end(chain.segments, facts, venue, state)
         return Match(is_matched=is_matched, key=last.last_key if is_matched and last is not None else None)
     prefix, behind = bytes((venue,)), slot_keys(venue, slot)[1]
     trade = connection.exec_driver_sql(_LAST_TRADE, (token.id, prefix, behind)).first()
@@ -131,7 +132,7 @@ def _match(connection: sa.Connection, token: Token, venue: int, slot: int, state
     if trade is None and change is None:
         is_before = any(slot < segment.first_slot and links(venue, state, segment.before) for segment in segments[:1])
         others = [segment for segment in chain.segments if segment.venue < venue]
-        return Match(is_matched=is_before or is_end(others, token.facts, venue, state))
+        return Match(is_matched=is_before or is_end(others, facts, venue, state))
     # Of a trade and a change of the reserves in one slot either may be the last.
     found = [row for row in (trade, change) if row is not None and row[0] == max(r[0] for r in (trade, change) if r is not None)]
     if any(links(venue, State(*row[2:]), state) for row in found):

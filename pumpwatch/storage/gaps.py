@@ -63,6 +63,7 @@ _INSERT_FOUND_GAP: Final = """
 
 _OF_SLOT: Final = "SELECT signature FROM trades WHERE token_id = ? AND chain_key >= ? AND chain_key < ? AND state IN (1, 2)"
 
+_CHANGE_OF_SLOT: Final = "SELECT signature FROM reserve_changes WHERE token_id = ? AND venue = ? AND slot = ? LIMIT 1"
 #: The trade of a slot that leaves so many tokens, and the one that finds them.
 _LEFT: Final = f"{_OF_SLOT} AND virtual_token_reserves = ?"
 
@@ -242,6 +243,8 @@ class Gaps:
     def _signature(self, query: str, token_id: int, venue: int, slot: int, state: State) -> str | None:
         keys = slot_keys(venue, slot)
         row = self._connection.exec_driver_sql(query, (token_id, *keys, state.virtual_token)).first()
+        if row is None:
+            row = self._connection.exec_driver_sql(_CHANGE_OF_SLOT, (token_id, venue, slot)).first()
         return None if row is None else str(row[0])
 
 

@@ -10,7 +10,7 @@ import msgspec
 import sqlalchemy as sa
 
 from pumpwatch.breaks import Facts
-from pumpwatch.continuity import State
+from pumpwatch.continuity import POOL, State
 
 #: Changes of reserves whose effect on all of them is not known: what lies across one cannot be judged.
 SEAMS: Final = ("deposit", "withdraw", "boost buy and burn")
@@ -27,8 +27,10 @@ _SPELLS: Final = """
     WHERE kind = 'token' AND tokens.id IN (SELECT value FROM json_each(?)) ORDER BY started_at_us
 """
 _SEAMS: Final = f"""
-    SELECT token_id, venue, slot, kind FROM reserve_changes
-    WHERE kind IN {SEAMS} AND token_id IN (SELECT value FROM json_each(?))
+    SELECT token_id, venue, slot, kind,
+        virtual_token_reserves, virtual_quote_reserves, real_token_reserves, real_quote_reserves
+    FROM reserve_changes
+    WHERE kind IN {SEAMS} AND token_id IN (SELECT value FROM json_each(?)) ORDER BY slot, event_index
 """
 _LISTINGS: Final = """
     SELECT token_id, venue, from_slot, to_slot FROM listings
@@ -75,7 +77,8 @@ def known_tokens(connection: sa.Connection, token_ids: Iterable[int]) -> dict[in
             migrated_slot=migrated_slot,
             migrated_token_amount=tokens_in_pool,
             migrated_quote_amount=quote_in_pool,
-            seams=tuple(seams[number]),
+            seams=tuple((venue, slot, kind) for venue, slot, kind, *_ in seams[number]),
+            pool_seam=next(((slot, State(*after)) for venue, slot, _, *after in reversed(seams[number]) if venue == POOL), None),
         )
         anchored_slot, anchored_at, unmatched_slot, unmatched_since_us, first_seen_us = row[12:]
         found[number] = Token(

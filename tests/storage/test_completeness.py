@@ -13,12 +13,14 @@ from storage_samples import MINT, WALLET, chain_trade, message_trade
 
 from pumpwatch.events import (
     Anchor,
+    CurveCompleted,
     Delivery,
     Event,
     GapFilled,
     GapFilling,
     GapOpened,
     Listed,
+    ReservesChanged,
     SpellStarted,
     TokenCreated,
     Trade,
@@ -319,3 +321,99 @@ def test_a_file_of_the_first_schema_is_linked_when_it_is_opened(record: Record, 
     assert migrated.ask("SELECT trades FROM segments ORDER BY first_slot") == [(2,), (3,)]
     assert migrated.verdict()[0] == "holes"
     migrated.store.close()
+
+
+def pool_trade(place: int, before: Reserves, vault: int) -> Trade:
+    """A purchase in the pool of a graduated token, its quote vault *vault* before it."""
+    tokens = 1_000_000_000 + place
+    quote = -(-tokens * before.quote // (before.token - tokens))
+    after = after_trade(before, is_buy=True, token_amount=tokens, quote_amount=quote, lp_fee=7)
+    return chain_trade(
+        signature="p" * 83 + f"{place:04d}",
+        venue="pool",
+        token_amount=tokens,
+        quote_amount=quote,
+        lp_fee=7,
+        virtual_token_reserves=after.token,
+        virtual_quote_reserves=after.quote,
+        real_token_reserves=after.token,
+        real_quote_reserves=vault + quote + 7,
+        slot=SLOT + place,
+        block_time=TIME + place,
+    )
+
+
+def test_a_deposit_is_no_tail_where_the_vaults_agree_and_leaves_what_follows_unproven(record: Record) -> None:
+    first = pool_trade(0, Reserves(100_000_000_000, 200_000_000_000_000), 83_000_000_000)
+    tokens, vault = (first.real_token_reserves or 0) + 5_000, (first.real_quote_reserves or 0) + 90
+    deposit = ReservesChanged(
+        signature="d" * 87,
+        mint=MINT,
+        venue="pool",
+        kind="deposit",
+        event_index=0,
+        slot=SLOT + 1,
+        block_time=TIME + 1,
+        virtual_token_reserves=tokens,
+        real_token_reserves=tokens,
+        real_quote_reserves=vault,
+    )
+    seen = Anchor(
+        mint=MINT,
+        venue="pool",
+        slot=SLOT + 5,
+        asked_at_us=(TIME + 5) * US,
+        block_time=TIME + 5,
+        commitment="confirmed",
+        virtual_token_reserves=tokens,
+        virtual_quote_reserves=vault + 17_000_000_000,
+        real_token_reserves=tokens,
+        real_quote_reserves=vault,
+    )
+    record.tell(WATCHED, first, deposit, seen)
+    record.look()
+    assert record.gaps() == []
+    assert record.verdict() == ("since", SLOT + 5, 0)
+
+    behind = pool_trade(6, Reserves(vault + 17_000_000_000, tokens), vault)
+    record.tell(behind)
+    record.look()
+    assert record.gaps() == []
+    assert record.verdict()[0] == "unproven"
+    assert "deposit" in record.ask("SELECT reason FROM token_board")[0][0]
+
+
+def test_in_the_slot_of_the_migration_the_trade_that_came_first_is_first(record: Record) -> None:
+    """A completing buy goes on in the pool to come; a boost then adds a virtual reserve; all in one slot."""
+    real_quote, opening = 83_000_000_000, 206_900_000_000_000
+    bought = 1_000_000_000
+    paid = -(-bought * real_quote // (opening - bought))
+    before_opening = chain_trade(
+        signature="b" * 87,
+        venue="pool",
+        token_amount=bought,
+        quote_amount=paid,
+        virtual_token_reserves=opening - bought,
+        virtual_quote_reserves=real_quote + paid,
+        real_token_reserves=opening - bought,
+        real_quote_reserves=real_quote + paid,
+        slot=SLOT,
+        block_time=TIME,
+    )
+    boosted = real_quote + paid + 17_000_000_000
+    boost = ReservesChanged(
+        signature="i" * 87,
+        mint=MINT,
+        venue="pool",
+        kind="init boost",
+        event_index=0,
+        slot=SLOT,
+        virtual_quote_reserves=boosted,
+        real_quote_reserves=real_quote + paid,
+    )
+    completed = CurveCompleted(signature="b" * 87, mint=MINT, event_index=1, slot=SLOT)
+    first = pool_trade(1, Reserves(boosted, opening - bought), real_quote + paid)
+    record.tell(WATCHED, completed, first, boost, before_opening)
+    record.look()
+
+    assert record.gaps() == []
