@@ -14,8 +14,12 @@ from backfill_record import Record
 
 from pumpwatch.backfill.asked import PROGRESS
 from pumpwatch.backfill.backfill import Backfill
+from pumpwatch.backfill.filling import Pieces
+from pumpwatch.backfill.rpc import RpcFailed, RpcRefused
 from pumpwatch.commands import Request
+from pumpwatch.decode.accounts import PoolAccount
 from pumpwatch.decode.transactions import decode_transaction
+from pumpwatch.errors import DatabaseBusy
 from pumpwatch.events import Delivery, GapOpened, PoolSeen, Rejected, Trade
 from pumpwatch.simulator.simulator import Simulator
 from pumpwatch.simulator.truth import TradeRow
@@ -250,6 +254,31 @@ def test_an_endpoint_in_trouble_leaves_gaps_open_and_says_so(record: Record, sim
     assert "max usage reached" in str(backfill.state().reason)
 
 
+def test_what_fails_in_the_middle_of_a_fill_is_begun_anew(
+    record: Record, simulator: Simulator, mint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = trades_of(simulator, mint, 6)
+    record.watch(mint)
+    fed(record, [*rows[:2], *rows[4:]])
+    record.settle()
+    simulator.pass_time(2)
+    backfill = record.backfill()
+    number = backfill.asked.ask(mint)
+    for error in (DatabaseBusy("locked"), RpcRefused("no"), RpcFailed("cut")):
+        with monkeypatch.context() as patched:
+
+            def fail(*_: object, error: Exception = error) -> set[str]:
+                raise error
+
+            patched.setattr(backfill._worklist, "recorded", fail)
+            record.turn(backfill, 2, step_seconds=40)
+
+    record.turn(backfill, 6, step_seconds=40)
+
+    assert states(record, mint) == [("break", "closed", "chain")]
+    assert order(backfill, number).state == "done"
+
+
 def test_an_order_ends_with_the_reason_when_the_credits_are_spent(record: Record, simulator: Simulator, mint: str) -> None:
     backfill = record.backfill()
     record.turn(backfill)
@@ -384,6 +413,62 @@ def test_the_pool_of_an_event_that_nobody_knew_is_looked_up(record: Record, simu
     assert len(record.calls) == calls  # the other is none, and not asked for again
 
 
+def test_a_pool_that_is_not_the_canonical_one_stays_unknown(
+    record: Record, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PoolAccount, "is_canonical", lambda _pool, _address: False)
+    pool = simulator.market.opening["graduated"].pool
+    record.tell(Rejected(kind="unknown pool", reason=f"pool {pool}", raw=b"x", ours=True, signature="6" * 88, slot=1))
+    simulator.pass_time(2)
+
+    record.turn(record.backfill())
+
+    assert record.ask("SELECT count(*) FROM pools") == [(0,)]
+
+
+def test_a_portal_trade_whose_transaction_failed_is_dropped(record: Record, simulator: Simulator, mint: str) -> None:
+    while not (failed := [made for made in simulator.market.history if made.err is not None]):
+        simulator.trade(10)
+    simulator.pass_time(5)
+    told = Trade(signature=failed[0].signature, mint=mint, wallet=mint, is_buy=True, venue="curve", token_amount=7)
+    record.tell(told, source="pumpportal")
+    record.ahead_seconds = 100
+
+    record.turn(record.backfill())
+
+    assert record.ask("SELECT state FROM trades WHERE signature = ?", failed[0].signature) == [(3,)]
+
+
+def test_an_endpoint_that_is_away_for_an_hour_makes_no_gap_unfillable(
+    tmp_path: Path, simulator: Simulator, mint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Record(tmp_path, simulator, give_up_after_minutes=1.0)
+    try:
+        rows = trades_of(simulator, mint, 6)
+        record.watch(mint)
+        fed(record, [*rows[:2], *rows[4:]])
+        record.settle()
+        simulator.pass_time(2)
+        for row in rows[2:4]:
+            simulator.market.history._by_signature.pop(row.signature)
+        backfill = record.backfill()
+        record.turn(backfill)
+
+        def away(*_: object) -> Pieces:
+            raise RpcFailed("it cannot be reached")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(backfill._filling, "fill", away)
+            record.turn(backfill, 10, step_seconds=31)
+            assert backfill.state().state == "waiting"
+        record.turn(backfill, step_seconds=31)
+
+        assert [state for _, state, _ in states(record, mint)] == ["open"]
+        assert backfill.state().reason is None
+    finally:
+        record.close()
+
+
 def test_another_chain_is_not_asked_for_anything(record: Record, mint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pumpwatch.backfill.backfill.MAINNET", "another")
     record.watch(mint)
@@ -404,7 +489,7 @@ def test_a_stop_ends_the_thread_at_once_even_where_the_writer_has_no_room(
 
     def no_room(_delivery: Delivery, *, timeout_seconds: float) -> bool:
         asked.set()
-        return not threading.Event().wait(timeout_seconds)
+        return threading.Event().wait(timeout_seconds)
 
     monkeypatch.setattr(record.intake, "put_backfill", no_room)
     backfill = record.backfill()
