@@ -70,9 +70,13 @@ class Snapshots:
 
     Args:
         clock: Unix time in seconds.
+
+    Attributes:
+        migrated: Tokens that were seen to have left their curve, whatever the record knows of it, and what their pool's quote is.
     """
 
     def __init__(self, rpc: Rpc, *, clock: Callable[[], float] = time.time) -> None:
+        self.migrated: dict[str, str] = {}
         self._rpc = rpc
         self._clock = clock
         #: Pool -> its base and quote vault, which never change.
@@ -137,6 +141,7 @@ class Snapshots:
             if state is None and commitment != "finalized":
                 asked.missing.append(target)
             elif state is not None and "quote_mint" in state:
+                self._note_migrated(target.mint, state["quote_mint"])
                 asked.migrated.append(Target(target.mint, "pool", state["quote_mint"]))
             else:
                 asked.anchors.append(
@@ -152,6 +157,11 @@ class Snapshots:
                     )
                 )
         return asked
+
+    def _note_migrated(self, mint: str, quote_mint: str) -> None:
+        if len(self.migrated) >= _REMEMBERED:
+            del self.migrated[next(iter(self.migrated))]
+        self.migrated[mint] = quote_mint
 
     def _state(self, target: Target, read: _Read) -> dict[str, Any] | None:
         """The fields of an anchor; None: no account; the quote alone: a curve that has migrated."""

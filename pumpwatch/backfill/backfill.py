@@ -123,7 +123,15 @@ class Backfill(WorkerThread):
         self._worklist = Worklist(database)
         history = History(self._rpc)
         self._snapshots = snapshots = Snapshots(self._rpc, clock=clock)
-        self._filling = Filling(history, self._worklist, put=self._put, pools=pools, noticed=noticed, clock=clock)
+        self._filling = Filling(
+            history,
+            self._worklist,
+            put=self._put,
+            pools=pools,
+            migrated=snapshots.migrated,
+            noticed=noticed,
+            clock=clock,
+        )
         self._rounds = Rounds(
             snapshots,
             active_seconds=settings.anchor_active_seconds,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from pumpwatch.backfill.history import History, SignatureRow
@@ -85,6 +86,7 @@ class Filling:
     Args:
         put: Hands a delivery to the writer; waits for room. False: we are stopping.
         pools: Known to the decoder, by address; grows.
+        migrated: Tokens that are known to have left their curve, and their pool's quote, whatever the record knows of it.
         noticed: Told of each transaction that was fetched.
     """
 
@@ -95,12 +97,14 @@ class Filling:
         *,
         put: Callable[[Delivery], bool],
         pools: Iterable[PoolSeen] = (),
+        migrated: Mapping[str, str] = MappingProxyType({}),
         noticed: Callable[[Fetched], None] = lambda _: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._history = history
         self._worklist = worklist
         self._put = put
+        self._migrated = migrated
         self._noticed = noticed
         self._clock = clock
         self._pools: dict[str, PoolSeen] = {seen.pool: seen for seen in pools}
@@ -121,14 +125,19 @@ class Filling:
         if current < max(span.after_slot, span.to_slot or 0):
             raise NotYet
         span = span._replace(to_slot=current if span.to_slot is None else span.to_slot)
+        if span.mint in self._migrated:
+            span = span._replace(pool_too=True, quote_mint=self._migrated[span.mint])
         self._know_pool(span)
         done = Filled()
+        listed: list[Listed] = []
         venues: list[Venue] = ["curve", "pool"] if span.pool_too else ["curve"]
         for venue in venues:
-            filled, leaves_curve = yield from self._fill_account(span, venue, current)
+            filled, leaves_curve = yield from self._fill_account(span, venue, current, listed)
             done = Filled(done.fetched + filled.fetched, done.missing or filled.missing)
             if leaves_curve and "pool" not in venues:
                 venues.append("pool")
+        if done.missing is None:  # a curve's list alone would tell nothing of a token that trades in its pool
+            self.say(*listed)
         return done
 
     def fetch(self, signatures: Sequence[str], *, commitment: str = "confirmed") -> Generator[int, None, dict[str, Fetched]]:
@@ -151,8 +160,10 @@ class Filling:
             del self._pools[next(iter(self._pools))]
         self._pools[seen.pool] = seen
 
-    def _fill_account(self, span: Span, venue: Venue, current: int) -> Generator[int, None, tuple[Filled, bool]]:
-        """One account's list. Also tells whether it shows that the token has left its curve."""
+    def _fill_account(
+        self, span: Span, venue: Venue, current: int, listed: list[Listed]
+    ) -> Generator[int, None, tuple[Filled, bool]]:
+        """One account's list, added to *listed* if it is whole. Also tells whether it shows that the token has left its curve."""
         address = bonding_curve(span.mint) if venue == "curve" else canonical_pool(span.mint, span.quote_mint)
         to_slot = span.to_slot if span.to_slot is not None else current
         listing = self._history.signatures(
@@ -175,16 +186,17 @@ class Filling:
         elif unreadable:
             missing = f"{len(unreadable)} of its transactions cannot be read by this version"
         else:
-            listed = Listed(
-                mint=span.mint,
-                venue=venue,
-                from_slot=span.from_slot,
-                to_slot=to_slot,
-                commitment=span.commitment,
-                signatures=len(rows),
-                at_us=self._now_us(),
+            listed.append(
+                Listed(
+                    mint=span.mint,
+                    venue=venue,
+                    from_slot=span.from_slot,
+                    to_slot=to_slot,
+                    commitment=span.commitment,
+                    signatures=len(rows),
+                    at_us=self._now_us(),
+                )
             )
-            self.say(listed)
         leaves = any(_leaves_curve(event, span.mint) for fetched in found.values() for event in fetched.events)
         return Filled(len(found), missing), leaves
 

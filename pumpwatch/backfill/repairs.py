@@ -304,7 +304,8 @@ def _span(token: Watched, from_slot: int, to_slot: int | None, commitment: str) 
         from_slot=from_slot,
         to_slot=to_slot,
         commitment=commitment,
-        pool_too=token.status != "curve",
+        # Of one whose creation is not in the record, its migration may not be either.
+        pool_too=token.status != "curve" or token.created_slot is None,
     )
 
 

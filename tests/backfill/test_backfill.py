@@ -193,6 +193,21 @@ def test_a_token_without_a_trade_of_ours_is_listed_before_its_time_is_closed(
     assert ("finalized",) in record.ask("SELECT commitment FROM listings")
 
 
+def test_a_token_that_graduated_before_it_was_watched_is_listed_in_its_pool_too(record: Record, simulator: Simulator) -> None:
+    mint = simulator.market.opening["graduated"].mint
+    record.watch(mint)
+    backfill = record.backfill(listed=lambda: [mint])
+    simulator.pass_time(2)
+    record.turn(backfill)
+    rows = trades_of(simulator, mint, 3)
+    record.tell(GapOpened(cause="start", from_us=now_us() - _SECOND_US, to_us=now_us()))
+
+    record.turn(backfill, 16)
+
+    assert record.ask("SELECT state, closed_by FROM gaps WHERE cause = 'start'") == [("closed", "signatures")]
+    assert recorded(record, mint) >= truth(rows[-3:])
+
+
 def test_a_cut_log_is_closed_by_its_transaction(record: Record, simulator: Simulator, mint: str) -> None:
     (row,) = trades_of(simulator, mint, 1)[-1:]
     simulator.pass_time(2)
