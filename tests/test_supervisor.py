@@ -117,7 +117,7 @@ def said() -> Iterator[list[str]]:
 
 def all_subscribed(simulator: Simulator) -> bool:
     """Both feeds, and all that is pinned: what is traded before that is repaired, which takes longer than these tests."""
-    return subscribed(simulator) and logs_subscribed(simulator) >= len(simulator.market.opening)
+    return subscribed(simulator) and logs_subscribed(simulator) >= 2 * len(simulator.market.opening)  # curve and pool of each
 
 
 def test_after_a_stop_nothing_is_left_but_the_record(run: Callable[[], Run], simulator: Simulator) -> None:
