@@ -17,7 +17,7 @@ from pumpwatch.market import Reserves, after_trade, curve_buy_quote, curve_sell_
 from pumpwatch.storage.store import Store
 
 #: An hour ago: what the store judges by its own clock is neither new nor stale.
-NOW = int(time.time()) - 600
+NOW = int(time.time()) - 180
 FIRST_SLOT = 366_000_000
 #: What a curve has more of than it can sell (fact sheet 4).
 NEVER_SOLD, NEVER_RAISED = 279_900_000_000_000, 30_000_000_000

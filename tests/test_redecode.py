@@ -113,11 +113,11 @@ def test_a_kill_at_any_moment_costs_nothing(base: Base, fails_at: int) -> None:
     assert len(base.rows(TRADES)) == 1
 
 
-def test_what_was_kept_several_times_is_one_trade(base: Base) -> None:
+def test_what_came_several_times_is_kept_once_and_is_one_trade(base: Base) -> None:
     for source in ("helius", "backfill", "backfill"):
         base.came(source, kept(trade_payload()))
-    assert base.redecode().became == 3
-    assert [row[3] for row in base.rows(TRADES)] == ["helius,backfill"]
+    assert base.redecode().became == 1
+    assert [row[3] for row in base.rows(TRADES)] == ["helius"]
 
 
 def test_an_event_of_a_pool_known_since_is_read(base: Base) -> None:
