@@ -7,6 +7,7 @@ lists showed (:class:`Proofs`) and when it was watched make a :class:`Verdict`. 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Literal, NamedTuple, TypeAlias
 
@@ -99,7 +100,7 @@ def verdict(
     doubts: list[str] = []
     proven_to_slot = proofs.anchored_slot
     from_slot = 0
-    for one in found:
+    for one in itertools.takewhile(lambda one: not _is_after_watch(one, spells), found):
         if _is_unwatched(one, spells):
             is_whole = False
             from_slot = one.to_slot
@@ -133,6 +134,12 @@ def verdict(
     weaker = "the pool's part is proved by its effective reserves: weaker evidence than the curve's" if in_pool else None
     state: Completeness = "spell" if not is_watched else "complete" if is_whole else "since"
     return Verdict(state, complete_from, proofs.anchored_at, proven_to_slot, 0, weaker)
+
+
+def _is_after_watch(one: Break, spells: Spells) -> bool:
+    """Whether a break reaches behind the end of the last spell: what is recorded there came late."""
+    ended_us = spells[-1][1] if spells else None
+    return ended_us is not None and one.to_time is not None and one.to_time > ended_us // 1_000_000 + _CLOCKS_DIFFER_SECONDS
 
 
 def _is_unwatched(one: Break, spells: Spells) -> bool:

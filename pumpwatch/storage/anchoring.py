@@ -34,6 +34,8 @@ _UNMATCHED: Final = """
     FROM anchors WHERE token_id = ? AND is_matched = 0 ORDER BY slot DESC, id DESC
 """
 _NOW_MATCHED: Final = "UPDATE anchors SET is_matched = 1, matched_key = ? WHERE id = ?"
+_FORGET_MATCHES: Final = "UPDATE anchors SET is_matched = 0, matched_key = NULL WHERE token_id = ?"
+_FORGET_ANCHORED: Final = "UPDATE tokens SET anchored_slot = NULL, anchored_at = NULL WHERE id = ?"
 _LAST_CHANGE: Final = """
     SELECT slot, NULL, virtual_token_reserves, virtual_quote_reserves, real_token_reserves, real_quote_reserves
     FROM reserve_changes WHERE token_id = ? AND venue = ? AND slot <= ? ORDER BY slot DESC, event_index DESC LIMIT 1
@@ -103,6 +105,12 @@ def _is_behind(token: Token, anchor: Anchor, chain: Chain) -> bool:
     """Whether there is a record that could have followed the account so far."""
     is_recorded = bool(chain.segments) or token.facts.start is not None
     return is_recorded and any(start <= anchor.asked_at_us <= (end or anchor.asked_at_us) for start, end in token.spells)
+
+
+def forget_matches(connection: sa.Connection, token_id: int) -> None:
+    """Its steps are linked anew: what its account agreed with may not be there any more. :func:`match_again` looks."""
+    connection.exec_driver_sql(_FORGET_MATCHES, (token_id,))
+    connection.exec_driver_sql(_FORGET_ANCHORED, (token_id,))
 
 
 def match_again(connection: sa.Connection, token: Token, chain: Chain) -> bool:

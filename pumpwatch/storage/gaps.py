@@ -16,8 +16,11 @@ from pumpwatch.storage.known import Token
 
 _NEVER: Final = 2**62
 
+#: The chain's clock, in unix seconds, is taken no further: it is multiplied.
+_LATEST_TIME: Final = 2**40
+
 _GAP: Final = """
-    SELECT id, cause, mint, from_us, to_us, from_slot, to_slot FROM gaps WHERE id = ? AND state IN ('open', 'filling')
+    SELECT id, cause, mint, signature, from_us, to_us, from_slot, to_slot FROM gaps WHERE id = ? AND state IN ('open', 'filling')
 """
 
 _FILLING: Final = """
@@ -34,14 +37,15 @@ _OPEN_CHAIN_GAPS: Final = """
     WHERE mint = ? AND cause IN ('break', 'tail') AND state IN ('open', 'filling')
 """
 
-_HAS_TAIL: Final = "SELECT 1 FROM gaps WHERE mint = ? AND cause = 'tail' AND (state IN ('open', 'filling') OR from_slot >= ?)"
-
-_HAS_OPEN_TAIL: Final = "SELECT 1 FROM gaps WHERE mint = ? AND cause = 'tail' AND state IN ('open', 'filling')"
-
-_LENGTHEN_TAIL: Final = """
-    UPDATE gaps SET to_slot = max(to_slot, ?) WHERE mint = ? AND cause = 'tail' AND state IN ('open', 'filling')
+_TAIL: Final = """
+    SELECT id, state, net_token_amount, net_quote_amount FROM gaps
+    WHERE mint = ? AND cause = 'tail' AND state <> 'closed' ORDER BY id DESC LIMIT 1
 """
-
+_MOVE_TAIL: Final = """
+    UPDATE gaps SET to_slot = max(ifnull(to_slot, 0), ?), net_token_amount = ?, net_quote_amount = ?,
+        state = CASE state WHEN 'unfillable' THEN 'open' ELSE state END
+    WHERE id = ?
+"""
 _NEWEST_UNMATCHED: Final = """
     SELECT venue, virtual_token_reserves, virtual_quote_reserves FROM anchors
     WHERE token_id = ? AND is_matched = 0 ORDER BY slot DESC, id DESC LIMIT 1
@@ -72,13 +76,16 @@ _RIGHT: Final = f"{_OF_SLOT} AND virtual_token_reserves + iif(is_buy, token_amou
 _TOKEN_ID: Final = "SELECT id FROM tokens WHERE mint = ?"
 
 _WATCHED_IN: Final = """
-    SELECT DISTINCT tokens.id FROM spells JOIN tokens ON tokens.mint = address
+    SELECT DISTINCT tokens.id FROM spells LEFT JOIN tokens ON tokens.mint = address
     WHERE kind = 'token' AND started_at_us <= ? AND ifnull(ended_at_us, ?) >= ?
 """
-
+_IS_UNREAD: Final = """
+    SELECT 1 FROM unread WHERE signature = ?
+    UNION ALL SELECT 1 FROM rejected WHERE kind = 'not storable' AND signature = ? LIMIT 1
+"""
 _FOUND: Final = """
-    SELECT count(*) FROM trades
-    WHERE token_id IN (SELECT value FROM json_each(?)) AND slot BETWEEN ? AND ? AND state IN (1, 2)
+    SELECT count(*) FROM json_each(?) AS wanted CROSS JOIN trades
+    WHERE token_id = wanted.value AND chain_key >= ? AND chain_key < ? AND state IN (1, 2)
         AND backfill_at_us IS NOT NULL AND helius_at_us IS NULL
 """
 
@@ -93,6 +100,7 @@ class Gap(msgspec.Struct, frozen=True, gc=False):
     id: int
     cause: str
     mint: str | None
+    signature: str | None
     from_us: int
     to_us: int | None
     from_slot: int | None
@@ -123,7 +131,7 @@ class Gaps:
 
     def has_open_tail(self, token: Token) -> bool:
         """Whether it is on record that trades are missing at its end."""
-        return self._connection.exec_driver_sql(_HAS_OPEN_TAIL, (token.mint,)).first() is not None
+        return self._connection.exec_driver_sql(_TAIL, (token.mint,)).first() is not None
 
     def has_no_account(self, token: Token, *, at_slot: int = 0) -> bool:
         """Whether the newest look at its account, at that slot or later, found none."""
@@ -148,13 +156,15 @@ class Gaps:
     def open_tail(self, token: Token, last: Segment | None) -> None:
         """A row for what is missing between the *last* of our trades and the account's state; longer when it has moved on."""
         connection = self._connection
-        if connection.exec_driver_sql(_HAS_TAIL, (token.mint, token.anchored_slot or 0)).first():
-            connection.exec_driver_sql(_LENGTHEN_TAIL, (token.unmatched_slot, token.mint))
-            return
         anchor = connection.exec_driver_sql(_NEWEST_UNMATCHED, (token.id,)).first()
         net: tuple[int | None, int | None] = (None, None)
         if anchor is not None and last is not None and anchor[0] == last.venue:
             net = (_difference(anchor[1], last.after.virtual_token), _difference(anchor[2], last.after.virtual_quote))
+        known = connection.exec_driver_sql(_TAIL, (token.mint,)).first()
+        if known is not None:
+            if known.state != "unfillable" or net != (known.net_token_amount, known.net_quote_amount):
+                connection.exec_driver_sql(_MOVE_TAIL, (token.unmatched_slot, *net, known.id))
+            return
         from_slot, from_time = (last.last_slot, last.last_time) if last is not None else (None, None)
         if token.anchored_slot is not None and token.anchored_slot > (from_slot or 0):
             from_slot, from_time = token.anchored_slot, token.anchored_at
@@ -179,34 +189,47 @@ class Gaps:
             if not is_open:
                 self.close(number, "chain", (token.id,), from_slot, to_slot)
 
-    def tokens_of(self, gap: Gap) -> list[int]:
-        """The tokens that a gap is about: only those that were watched in it."""
+    def tokens_of(self, gap: Gap) -> list[int] | None:
+        """The tokens that a gap is about: only those that were watched in it. None: nothing is known yet of one of them."""
         if gap.mint is not None:
-            rows = self._connection.exec_driver_sql(_TOKEN_ID, (gap.mint,))
+            rows = self._connection.exec_driver_sql(_TOKEN_ID, (gap.mint,)).all()
         else:
             to_us = gap.to_us if gap.to_us is not None else self._now_us
-            rows = self._connection.exec_driver_sql(_WATCHED_IN, (to_us, to_us, gap.from_us))
-        return [number for (number,) in rows.all()]
+            rows = self._connection.exec_driver_sql(_WATCHED_IN, (to_us, to_us, gap.from_us)).all()
+        return None if any(number is None for (number,) in rows) else [number for (number,) in rows]
 
-    def proof(self, gap: Gap, token: Token, segments: list[Segment], missing: Iterable[Break]) -> str | None:
-        """What proves that nothing of *token* is missing in *gap*: ``chain`` or ``signatures``; None: nothing does yet."""
+    def is_unread(self, signature: str | None) -> bool:
+        """Whether something of a transaction could not be read, or not be stored."""
+        return self._connection.exec_driver_sql(_IS_UNREAD, (signature, signature)).first() is not None
+
+    def proof(self, gap: Gap, token: Token, segments: list[Segment], found: Iterable[Break]) -> str | None:
+        """
+        Return what proves that nothing of *token* is missing in *gap*: ``chain`` or ``signatures``; None: nothing does yet.
+
+        Args:
+            found: All breaks between *segments*, those too that are no holes: what lies across one, the chain does not prove.
+
+        """
         from_slot, to_slot = gap.from_slot, gap.to_slot
         if gap.to_us is None or from_slot is None or to_slot is None:
             return None
-        is_whole = not any(hole.from_slot <= to_slot and hole.to_slot >= from_slot for hole in missing)
+        is_whole = not any(one.from_slot <= to_slot and one.to_slot >= from_slot for one in found)
         is_anchored = token.anchored_slot is not None and token.anchored_slot >= to_slot
         if is_whole and is_anchored and _begins(segments, token.facts) <= from_slot:
             return "chain"
         if is_listed(token, segments, from_slot, to_slot):
             return "signatures"
-        return "signatures" if self.has_no_account(token, at_slot=to_slot) else None
+        has_nothing = not segments and token.facts.start is None
+        return "signatures" if has_nothing and self.has_no_account(token, at_slot=to_slot) else None
 
     def close(self, number: int, closed_by: str, token_ids: Iterable[int], from_slot: int | None, to_slot: int | None) -> None:
         """Close it, and note how many of its trades backfill brought."""
         found = 0
         if from_slot is not None and to_slot is not None:
             wanted = msgspec.json.encode(list(token_ids)).decode()
-            found = self._connection.exec_driver_sql(_FOUND, (wanted, from_slot, to_slot)).scalar_one()
+            for venue in (CURVE, POOL):
+                keys = (slot_keys(venue, from_slot)[0], slot_keys(venue, to_slot)[1])
+                found += self._connection.exec_driver_sql(_FOUND, (wanted, *keys)).scalar_one()
         self._connection.exec_driver_sql(_CLOSE, (self._now_us, closed_by, found, number))
         self.changed = True
 
@@ -226,8 +249,7 @@ class Gaps:
         net: tuple[int | None, int | None],
         detail: str,
     ) -> None:
-        from_us = times[0] * 1_000_000 if times[0] is not None else self._now_us
-        to_us = times[1] * 1_000_000 if times[1] is not None else self._now_us
+        from_us, to_us = (self._now_us if time is None else min(time, _LATEST_TIME) * 1_000_000 for time in times)
         values = (cause, mint, signature, from_us, max(from_us, to_us), *slots, *net, detail)
         self._connection.exec_driver_sql(_INSERT_FOUND_GAP, values)
         self.changed = True
@@ -264,6 +286,8 @@ def is_listed(token: Token, segments: Iterable[Segment], from_slot: int | None, 
         return False
     migrated_slot = token.facts.migrated_slot
     venues = {segment.venue for segment in segments} or {CURVE}
+    if token.has_pool:
+        venues.add(POOL)
     if migrated_slot is not None:
         venues = {CURVE, POOL} if from_slot <= migrated_slot <= to_slot else {POOL} if migrated_slot < from_slot else {CURVE}
     return all(any(v == venue and a <= from_slot and b >= to_slot for v, a, b in token.listings) for venue in venues)

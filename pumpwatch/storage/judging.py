@@ -12,12 +12,13 @@ from pumpwatch.continuity import CURVE, Segment
 from pumpwatch.events import GapFilled, GapFilling
 from pumpwatch.storage.anchoring import match_again
 from pumpwatch.storage.chains import Chains
-from pumpwatch.storage.gaps import Gaps, is_listed
+from pumpwatch.storage.gaps import Gap, Gaps, is_listed
 from pumpwatch.storage.known import Token, known_tokens
 from pumpwatch.verdict import Proofs, Verdict, holes, verdict
 
 _SELDOM_US: Final = 30_000_000
 _PER_HOLE_US: Final = 500
+_MOST_AT_ONCE: Final = 50
 
 #: chain_keys of the last step before a hole and the first behind it; empty: none.
 HoleKey: TypeAlias = tuple[bytes, bytes]
@@ -31,11 +32,22 @@ _SET_VERDICT: Final = """
     WHERE id = ?
 """
 
-#: More than one run of trades on a venue, or an account state that none of ours explains.
+#: More than one run of trades on a venue, an account state that none of ours explains, or not judged yet: of tokens that are
+#: watched, or have an open gap.
 _UNSETTLED: Final = """
-    SELECT token_id FROM segments GROUP BY token_id, venue HAVING count(*) > 1
-    UNION SELECT id FROM tokens WHERE unmatched_slot IS NOT NULL OR holes > 0
+    SELECT id FROM tokens
+    WHERE (
+        id IN (SELECT token_id FROM segments GROUP BY token_id, venue HAVING count(*) > 1)
+        OR unmatched_slot IS NOT NULL OR holes > 0
+        OR holes IS NULL AND trades > 0 AND id IN (SELECT token_id FROM segments)
+    ) AND (
+        mint NOT IN (SELECT address FROM spells WHERE kind = 'token' AND ended_at_us IS NOT NULL)
+        OR mint IN (SELECT address FROM spells WHERE kind = 'token' AND ended_at_us IS NULL)
+        OR mint IN (SELECT mint FROM gaps WHERE state IN ('open', 'filling') AND mint IS NOT NULL)
+    )
 """
+#: What a restart in the grace must not forget.
+_NOT_JUDGED: Final = "UPDATE tokens SET holes = NULL WHERE id = ?"
 _STALE: Final = """
     UPDATE tokens SET completeness = 'unproven', reason = 'its account on the chain was not seen for a while'
     WHERE completeness IN ('complete', 'since') AND complete_until < ?
@@ -66,6 +78,8 @@ class Unsettled:
             if age_us >= grace_us and now_us >= self._next_us.get(number, 0):
                 self._next_us[number] = now_us + min(max(age_us // 10, 500_000), _SELDOM_US)
                 found.append(number)
+                if len(found) == _MOST_AT_ONCE:
+                    break
         return found
 
     def may_judge(self, token_id: int, *, now_us: int) -> bool:
@@ -86,7 +100,8 @@ class Unsettled:
         """Start again from what the database has."""
         for of_token in (self.told, self._next_us, self._judged):
             of_token.clear()
-        self.since_us = dict.fromkeys((token_id for (token_id,) in connection.exec_driver_sql(_UNSETTLED)), now_us)
+        since_us = self.since_us
+        self.since_us = {number: since_us.get(number, now_us) for (number,) in connection.exec_driver_sql(_UNSETTLED)}
 
 
 class Judging:
@@ -95,6 +110,7 @@ class Judging:
 
     Args:
         grace_us: How long a break may last before it counts: feeds reorder within a slot, and the chain is ahead of them.
+        everything: All tokens are recorded, on the watch list or not.
         noticed: Told of each token that was judged: mint, trades, and breaks between them that outlived the grace.
 
     """
@@ -108,6 +124,7 @@ class Judging:
         now_us: int,
         grace_us: int,
         noticed: Callable[[str, int, int], None] = lambda _mint, _trades, _breaks: None,
+        everything: bool = False,
     ) -> None:
         self._connection = connection
         self._chains = chains
@@ -115,6 +132,7 @@ class Judging:
         self._now_us = now_us
         self._grace_us = grace_us
         self._noticed = noticed
+        self._everything = everything
         self._gaps = Gaps(connection, now_us=now_us)
 
     @property
@@ -142,6 +160,7 @@ class Judging:
             if missing or token.unmatched_slot is not None:
                 since_us = self._unsettled.since_us.setdefault(token.id, self._now_us)
                 if missing and self._now_us - since_us < self._grace_us:
+                    self._connection.exec_driver_sql(_NOT_JUDGED, (token.id,))
                     continue
                 self._tell(token, missing)
                 if self._is_behind(token):
@@ -194,24 +213,33 @@ class Judging:
         gap = self._gaps.open_one(event.gap_id)
         if gap is None:
             return
-        tokens = known_tokens(self._connection, self._gaps.tokens_of(gap))
+        numbers = self._gaps.tokens_of(gap)
+        if numbers is None:
+            return
+        tokens = known_tokens(self._connection, numbers)
         self._chains.load(self._connection, tokens)
         closed_by = None
         unfillable = event.unfillable
         if gap.cause == "log truncated":
-            closed_by = "transaction" if event.fetched else None
+            closed_by = "transaction" if event.fetched and not self._gaps.is_unread(gap.signature) else None
         elif gap.cause in ("break", "tail"):
             if any(is_listed(token, self._chains[token.id].segments, gap.from_slot, gap.to_slot) for token in tokens.values()):
                 unfillable = "the chain's own history does not explain it"
         else:
-            proofs = [self._gaps.proof(gap, t, self._chains[t.id].segments, self._holes(t)) for t in tokens.values()]
-            if None not in proofs:
+            proofs = [self._proof(gap, token) for token in tokens.values()]
+            if not proofs and self._everything:
+                unfillable = "every token was recorded, and none by name: `backfill MINT` fills single ones"
+            elif None not in proofs:
                 closed_by = "signatures" if "signatures" in proofs else "chain" if proofs else "nothing was watched"
         if closed_by is not None:
             self._gaps.close(gap.id, closed_by, tokens, gap.from_slot, gap.to_slot)
         elif unfillable is not None:
             self._gaps.give_up(gap.id, unfillable)
             self.judge(tokens)
+
+    def _proof(self, gap: Gap, token: Token) -> str | None:
+        segments = self._chains[token.id].segments
+        return self._gaps.proof(gap, token, segments, breaks(segments, token.facts))
 
     def _holes(self, token: Token) -> list[Break]:
         """What is missing between its trades, of the time in which it was watched."""
@@ -221,7 +249,8 @@ class Judging:
         segments = self._chains[token.id].segments
         has_tail = self._is_behind(token) and self._gaps.has_open_tail(token)
         proofs = Proofs(token.anchored_slot, token.anchored_at, has_tail, token.listings)
-        judged = verdict(segments, breaks(segments, token.facts), token.facts, proofs, token.spells)
+        now = self._now_us // 1_000_000
+        judged = verdict(segments, breaks(segments, token.facts), token.facts, proofs, token.spells, now=now)
         if judged.completeness == "unproven" and token.anchored_slot is None and self._gaps.has_no_account(token):
             return judged._replace(reason="account not found")
         return judged

@@ -29,7 +29,7 @@ from pumpwatch.events import (
     Usage,
 )
 from pumpwatch.storage import statements
-from pumpwatch.storage.anchoring import write_anchor
+from pumpwatch.storage.anchoring import forget_matches, write_anchor
 from pumpwatch.storage.chains import Chains, step_of_change
 from pumpwatch.storage.ids import Ids
 from pumpwatch.storage.judging import Judging
@@ -120,6 +120,7 @@ class Recording:
             self._chains.set_mayhem(self._connection, token_id)
         for token_id in to_rebuild:
             self._chains.rebuild(self._connection, token_id)
+            forget_matches(self._connection, token_id)
         to_judge = self._to_judge | to_rebuild | set(self._chains.flush(self._connection))
         to_judge |= self._judging.unsettled(self._trades.linked)
         told_of = {self._ids.token(event.mint) for event in self._late if isinstance(event, Anchor | Listed)}
@@ -131,7 +132,7 @@ class Recording:
                 case Anchor():
                     number = self._ids.token(event.mint)
                     write_anchor(self._connection, tokens[number], event, self._chains[number])
-                case Listed():
+                case Listed() if event.commitment == "finalized":
                     slots = (event.from_slot, event.to_slot)
                     values = (
                         self._ids.token(event.mint),

@@ -105,6 +105,7 @@ VERSION_2: Final = (
     "ALTER TABLE gaps ADD COLUMN closed_at_us INTEGER",
     "ALTER TABLE gaps ADD COLUMN closed_by TEXT",  # chain, signatures, transaction
     "ALTER TABLE gaps ADD COLUMN reason TEXT",  # why it is unfillable
+    "CREATE INDEX pools_token ON pools (token_id)",
     "CREATE INDEX trades_provisional ON trades (pumpportal_at_us) WHERE state = 0",
     "CREATE INDEX gaps_open ON gaps (mint) WHERE state IN ('open', 'filling')",
     "ALTER TABLE usage ADD COLUMN calls INTEGER NOT NULL DEFAULT 0",

@@ -53,9 +53,10 @@ class Store:
         last_commit_at: Unix seconds of the last commit that stored something, None before the first.
     """
 
-    def __init__(self, engine: sa.Engine, path: Path, *, break_grace_seconds: float = 5.0) -> None:
+    def __init__(self, engine: sa.Engine, path: Path, *, break_grace_seconds: float = 5.0, everything: bool = False) -> None:
         self._engine = engine
         self._path = path
+        self._everything = everything
         self._grace_us = int(break_grace_seconds * 1_000_000)
         self._ids = Ids()
         self._recent = RecentSignatures()
@@ -81,11 +82,13 @@ class Store:
         busy_timeout_seconds: float = 5.0,
         synchronous: str = "normal",
         break_grace_seconds: float = 5.0,
+        everything: bool = False,
     ) -> Store:
         """
         Open or make the file and bring it to this version's schema.
 
         Args:
+            everything: All tokens are recorded, on the watch list or not.
             break_grace_seconds: How long two trades of a token may fail to link before that is a gap: feeds reorder.
 
         Raises:
@@ -96,7 +99,7 @@ class Store:
         engine = database.writing_engine(path, busy_timeout_seconds=busy_timeout_seconds, synchronous=synchronous)
         try:
             database.prepare(engine, path, origin=origin, version=pumpwatch.__version__)
-            store = cls(engine, path, break_grace_seconds=break_grace_seconds)
+            store = cls(engine, path, break_grace_seconds=break_grace_seconds, everything=everything)
             store._link_all()
         except BaseException:
             engine.dispose()
@@ -153,9 +156,11 @@ class Store:
             savepoint.rollback()
             reason = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
             raw = delivery.raw or msgspec.json.encode(delivery.events)
-            rejected = Rejected(kind="not storable", reason=reason, raw=raw)
+            signature = next((told for event in delivery.events if (told := getattr(event, "signature", None))), None)
+            rejected = Rejected(kind="not storable", reason=reason, raw=raw, signature=signature)
             return self._write(connection, [msgspec.structs.replace(delivery, events=(rejected,))])
         savepoint.commit()
+        self._stale = False  # until the next one
         return added
 
     def _write(self, connection: sa.Connection, deliveries: Sequence[Delivery]) -> int:
@@ -178,7 +183,15 @@ class Store:
             self._chains.forget(connection)
             self._unsettled.forget(connection, now_us=now_us)
         self._stale = True  # until the batch is committed
-        return Judging(connection, self._chains, self._unsettled, now_us=now_us, grace_us=self._grace_us, noticed=self.on_judged)
+        return Judging(
+            connection,
+            self._chains,
+            self._unsettled,
+            now_us=now_us,
+            grace_us=self._grace_us,
+            noticed=self.on_judged,
+            everything=self._everything,
+        )
 
     @property
     def has_unsettled(self) -> bool:

@@ -131,15 +131,17 @@ class Trades:
             self._chains.order(self._connection, token_id, slots)
 
     def drop(self, event: TradesDropped) -> None:
-        """Take the trades of a transaction that is not on the chain out of the record's numbers."""
+        """
+        Take the trades of a transaction that never landed out of the record's numbers.
+
+        Only those that PumpPortal alone told: what the chain's own feed has told meanwhile is on the chain.
+        """
         token_id = self._ids.token(event.mint)
         group = (token_id, event.signature)
         total = [0, 0, 0, 0, 0]
-        dropped = [row for row in self._stored({group: []}).get(group, []) if row.state <= FINALIZED]
+        dropped = [row for row in self._stored({group: []}).get(group, []) if row.state == PROVISIONAL]
         for row in dropped:
             count(total, row.state, row.is_buy, row.quote_amount, sign=-1)
-            if row.event_index is not None:
-                self.to_rebuild.add(token_id)
         self._execute(statements.SET_STATE, [(DROPPED, row.id) for row in dropped])
         self._add_to_tokens({token_id: total})
 

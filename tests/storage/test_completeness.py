@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from storage_samples import MINT, WALLET, chain_trade, message_trade
 
 from pumpwatch.events import (
@@ -20,7 +21,9 @@ from pumpwatch.events import (
     GapFilling,
     GapOpened,
     Listed,
+    Rejected,
     ReservesChanged,
+    SpellEnded,
     SpellStarted,
     TokenCreated,
     Trade,
@@ -277,21 +280,99 @@ def test_a_truncated_log_closes_with_its_transaction(record: Record) -> None:
     assert record.gaps() == [("log truncated", "closed")]
 
 
-def test_dropped_trades_leave_the_record_and_come_back_if_the_chain_has_them(record: Record) -> None:
+def test_a_trade_that_never_landed_leaves_the_record_and_comes_back_if_the_chain_has_it_after_all(record: Record) -> None:
     made = trades(4)
-    provisional = message_trade(signature="p" * 87)
-    record.tell(WATCHED, created(), *made, provisional, anchor(made[3], slot=SLOT + 9))
-    record.tell(TradesDropped(signature="p" * 87, mint=MINT), TradesDropped(signature=made[3].signature, mint=MINT))
-
+    told = message_trade(signature=made[3].signature, token_amount=made[3].token_amount, is_buy=False)
+    record.tell(WATCHED, created(), *made[:3], told)
+    record.tell(TradesDropped(signature=told.signature, mint=MINT))
     assert record.ask("SELECT count(*) FROM trade_log") == [(3,)]
     assert record.ask("SELECT trades FROM token_board") == [(3,)]
-    assert record.ask("SELECT state, count(*) FROM trades GROUP BY state") == [(1, 3), (3, 2)]
-    assert record.ask("SELECT trades FROM segments") == [(3,)]
-    record.tell(provisional)  # told again by PumpPortal: still not on the chain
-    assert record.ask("SELECT count(*) FROM trade_log") == [(3,)]
+    record.tell(told, source="pumpportal")  # told again: still not on the chain
+    assert record.ask("SELECT state, count(*) FROM trades GROUP BY state") == [(1, 3), (3, 1)]
     record.tell(made[3], source="backfill")
-    assert record.ask("SELECT count(*) FROM trade_log") == [(4,)]
+    assert record.ask("SELECT state, count(*) FROM trades GROUP BY state") == [(1, 4)]
     assert record.ask("SELECT trades FROM segments") == [(4,)]
+
+
+def test_a_word_that_it_never_landed_takes_nothing_away_that_the_chain_has_told(record: Record) -> None:
+    made = trades(4)
+    record.tell(WATCHED, created(), *made, anchor(made[3], slot=SLOT + 9))
+    record.tell(TradesDropped(signature=made[3].signature, mint=MINT))
+    assert record.ask("SELECT count(*) FROM trade_log") == [(4,)]
+    assert record.verdict() == ("complete", SLOT + 9, 0)
+
+
+def test_an_end_that_nothing_explains_is_not_called_complete_and_a_new_loss_behind_it_is_filled(record: Record) -> None:
+    made = trades(8)
+    record.tell(WATCHED, created(), *made[:4], anchor(made[3], slot=SLOT + 4), anchor(made[5], slot=SLOT + 9))
+    record.look()
+    record.tell(GapFilled(gap_id=1, at_us=TIME * US, unfillable="nobody knows"))
+    record.look()
+    assert record.gaps() == [("tail", "unfillable")]
+    assert record.verdict()[0] == "holes"
+    record.tell(anchor(made[5], slot=SLOT + 11))
+    record.look()
+    assert record.gaps() == [("tail", "unfillable")]  # the same amounts: there is nothing new to ask for
+    record.tell(anchor(made[7], slot=SLOT + 12))
+    record.look()
+    assert record.gaps() == [("tail", "open")]
+    record.tell(*made[4:], source="backfill")
+    record.look()
+    assert record.gaps() == [("tail", "closed")]
+    assert record.verdict() == ("complete", SLOT + 12, 0)
+
+
+def test_a_missing_account_proves_nothing_of_a_token_that_traded(record: Record) -> None:
+    made = trades(8)
+    record.tell(WATCHED, created(), *made[:3], *made[4:], time_gap())
+    record.tell(GapFilling(gap_id=1, from_slot=SLOT + 1, to_slot=SLOT + 6))
+    gone = Anchor(mint=MINT, venue="curve", slot=SLOT + 9, asked_at_us=TIME * US, commitment="finalized", exists=False)
+    record.tell(gone, GapFilled(gap_id=1, at_us=TIME * US))
+    assert ("disconnected", "filling") in record.gaps()
+
+
+def test_a_gap_over_time_in_which_nobody_watched_is_closed_by_a_list_alone(record: Record) -> None:
+    made = trades(8)
+    ended = SpellEnded(kind="token", address=MINT, reason="idle", at_us=(TIME + 2) * US)
+    again = SpellStarted(kind="token", address=MINT, reason="asked", at_us=(TIME + 60) * US)
+    late = [replace(trade, block_time=TIME + 70 + number) for number, trade in enumerate(made)]
+    record.tell(WATCHED, created(), *made[:2], ended, again, *late[5:])
+    record.tell(GapOpened(cause="silent", feed="helius", from_us=(TIME + 65) * US, to_us=(TIME + 69) * US))
+    record.tell(GapFilling(gap_id=1, from_slot=SLOT + 2, to_slot=SLOT + 4))
+    record.tell(anchor(made[7], slot=SLOT + 9), GapFilled(gap_id=1, at_us=TIME * US))
+    assert record.gaps() == [("silent", "filling")]
+
+
+def test_a_token_of_which_nothing_is_known_yet_keeps_the_gap_open(record: Record) -> None:
+    record.tell(WATCHED, time_gap())
+    record.tell(GapFilling(gap_id=1, from_slot=SLOT + 1, to_slot=SLOT + 6), GapFilled(gap_id=1, at_us=TIME * US))
+    assert record.gaps() == [("disconnected", "filling")]
+
+
+def test_a_hole_before_the_first_trade_outlives_a_restart_in_the_grace(tmp_path: Path) -> None:
+    record = Record(tmp_path / "a.db", grace_seconds=0.3)
+    made = trades(4)
+    record.tell(WATCHED, created(), *made[1:])
+    record.reopen()
+    record.look()
+    time.sleep(0.4)
+    record.look()
+    assert record.gaps("cause, net_quote_amount") == [("break", made[0].quote_amount)]
+    record.store.close()
+
+
+def test_a_transaction_that_was_fetched_and_cannot_be_read_stays_a_gap(record: Record) -> None:
+    record.tell(GapOpened(cause="log truncated", from_us=1, to_us=1, feed="helius", signature="s" * 87, slot=SLOT))
+    unread = Rejected(kind="unreadable event", reason="?", raw=b"?", ours=True, signature="s" * 87, slot=SLOT)
+    record.tell(unread, GapFilled(gap_id=1, at_us=1, fetched=True), source="backfill")
+    assert record.gaps() == [("log truncated", "open")]
+
+
+def test_a_time_that_no_clock_shows_stops_nothing(record: Record) -> None:
+    made = trades(4)
+    record.tell(WATCHED, created(), made[0], replace(made[3], block_time=2**62))
+    record.look()
+    assert record.gaps() == [("break", "open")]
 
 
 def test_trades_in_any_order_end_in_the_same_segments(record: Record) -> None:
