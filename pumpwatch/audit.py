@@ -240,6 +240,7 @@ def _proofs(
     return Proofs(
         anchored_slot=newest.slot if newest is not None else None,
         anchored_at=newest.block_time if newest is not None else None,
+        seen_at=newest.asked_at_us // 1_000_000 if newest is not None else None,
         tail=bool(ahead) and now_us - min(ahead) >= GRACE_SECONDS * 1_000_000,
         listings=record.token.listings,
     )

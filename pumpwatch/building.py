@@ -221,6 +221,7 @@ class Parts:
                 stopping=stopping,
                 called=called,
                 allowed=functools.partial(budget.repairs_allowed, name),
+                origin=self._origin,
             )
 
         return Backfill(

@@ -9,6 +9,9 @@ from typing import Final, Literal
 _NEVER_IN_BATCH: Final = frozenset({"getTransactionsForAddress"})
 _MOST_OF_OTHERS: Final = 10
 
+#: Every answer of the simulator carries it, so that its data never gets into a database of real trades, nor the reverse.
+ORIGIN_HEADER: Final = "x-pumpwatch-origin"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:

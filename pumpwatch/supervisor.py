@@ -115,6 +115,7 @@ class Supervisor:
                     busy_timeout_seconds=min(writer.busy_timeout_seconds, _START_WAITS_SECONDS),
                     synchronous=writer.synchronous,
                     break_grace_seconds=self._settings.backfill.break_grace_seconds,
+                    everything=self._settings.helius.scope == "all",
                 )
             except DatabaseBusy as error:
                 if self._is_due("word", time.monotonic(), _HEARTBEAT_SECONDS):

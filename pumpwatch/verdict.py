@@ -39,12 +39,14 @@ class Proofs(NamedTuple):
 
     Attributes:
         anchored_slot: Slot of the newest account state that is one after our steps, or at the creation; its time in unix seconds.
+        seen_at: When that was asked for, by our clock, in unix seconds.
         tail: Since a grace the account is in a state that follows none of our steps, and the token was watched then.
         listings: (venue, from_slot, to_slot) of lists read at finalized of which every transaction is recorded.
     """
 
     anchored_slot: int | None = None
     anchored_at: int | None = None
+    seen_at: int | None = None
     tail: bool = False
     listings: tuple[tuple[int, int, int], ...] = ()
 
@@ -125,7 +127,7 @@ def verdict(
     elif proofs.anchored_slot is None or proofs.anchored_slot < from_slot:
         doubts.append("the chain's account was not seen yet in a state that our trades left")
     is_watched = bool(spells) and spells[-1][1] is None
-    if now is not None and is_watched and proofs.anchored_at is not None and proofs.anchored_at < now - STALE_SECONDS:
+    if now is not None and is_watched and proofs.seen_at is not None and proofs.seen_at < now - STALE_SECONDS:
         doubts.append("its account on the chain was not seen for a while")
     reason = "; ".join(doubts)
     if reason:
@@ -171,5 +173,6 @@ def _in_words(missing: list[Break], proofs: Proofs) -> str:
         runs = "trades are missing" if len(missing) == 1 else f"{len(missing)} runs of trades are missing, the first"
         words.append(f"{runs} after slot {missing[0].from_slot}")
     if proofs.tail:
-        words.append(f"the account has moved past our last trade since slot {proofs.anchored_slot or 0}")
+        since = f" since slot {proofs.anchored_slot}" if proofs.anchored_slot is not None else ""
+        words.append(f"the account has moved past our last trade{since}")
     return "; ".join(words)

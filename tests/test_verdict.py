@@ -18,7 +18,7 @@ SLOT, TIME = deletions.FIRST_SLOT, deletions.FIRST_TIME
 #: A trade every 100 slots (40 s).
 STEPS = deletions.steps_of(START, [deletions.Move("buy", 100 + share, 100) for share in range(6)])
 FACTS = deletions.facts_of(START)
-ANCHORED = Proofs(anchored_slot=SLOT + 700, anchored_at=TIME + 280)
+ANCHORED = Proofs(anchored_slot=SLOT + 700, anchored_at=TIME + 280, seen_at=TIME + 280)
 ALWAYS = ((TIME * 1_000_000, None),)
 
 

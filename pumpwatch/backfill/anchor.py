@@ -179,9 +179,11 @@ class Snapshots:
                 "real_token_reserves": curve.real_token_reserves,
                 "real_quote_reserves": curve.real_quote_reserves,
             }
-        if len(data) != 3 or data[0] is None or data[1] is None or data[2] is None:
+        if data[0] is None:
             return None
         pool = pool_state(data[0])
+        if len(data) != 3 or data[1] is None or data[2] is None:
+            raise DecodeError("the vaults of its pool are not known")
         base, quote = token_balance(data[1], mint=target.mint), token_balance(data[2], mint=pool.quote_mint)
         return {
             "virtual_token_reserves": base,

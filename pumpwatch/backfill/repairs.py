@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from loguru import logger
@@ -20,7 +20,7 @@ from pumpwatch.storage.worklist import Gap, Watched, Worklist
 MOST_GAPS: Final = 500
 
 #: Before the next try: the writer judges, feeds catch up, slots are finalized.
-_BACKOFF_SECONDS: Final = (2.0, 5.0, 10.0, 30.0)
+_BACKOFF_SECONDS: Final = (2.0, 5.0, 10.0, 30.0, 60.0, 120.0)
 #: A node that is behind gets there within slots.
 _BEHIND_SECONDS: Final = 1.0
 
@@ -51,6 +51,8 @@ class _Try:
     left: int = 0
     from_slot: int = 0
     to_slot: int | None = None
+    #: Tokens whose finalized lists are recorded whole over it: not read again.
+    listed: set[str] = field(default_factory=set)
     #: Why it is not filled, as the last whole try found.
     missing: str | None = None
 
@@ -281,10 +283,14 @@ class Repairs:
         unsettled = [token for token in tokens if not _looks_settled(token, attempt.from_slot or 0, attempt.to_slot or 0)]
         fetched, missing = 0, None
         for token in unsettled or tokens:
+            if token.mint in attempt.listed:
+                continue
             span = _span(token, attempt.from_slot, attempt.to_slot, "finalized")
             filled = yield from self._filling.fill(span)
             fetched += filled.fetched
             missing = missing or filled.missing
+            if filled.missing is None:
+                attempt.listed.add(token.mint)
         return Filled(fetched, missing)
 
     def _now_us(self) -> int:

@@ -32,7 +32,7 @@ from pumpwatch.backfill.posting import LARGEST_ANSWER_BYTES, Poster
 from pumpwatch.backoff import parse_retry_after
 from pumpwatch.config import Endpoint
 from pumpwatch.config_endpoint import secret_parts
-from pumpwatch.providers import LOOPBACK, Provider
+from pumpwatch.providers import LOOPBACK, ORIGIN_HEADER, Provider
 from pumpwatch.telemetry import visible
 
 __all__ = [
@@ -73,6 +73,7 @@ class Rpc:
         stopping: When set, calls end by :class:`RpcStopped`.
         called: Told of each sending: method and number of calls (a call that is tried again is told again).
         allowed: Asked before each request; False ends the call by :class:`RpcExhausted` (see ``Budget.repairs_allowed``).
+        origin: Of the database: ``simulator`` wants a server that says so, anything else one that does not; None: either.
         tries: How often a call is sent at most.
         first_wait_seconds: Before the second try; doubled before each further one.
 
@@ -91,10 +92,12 @@ class Rpc:
         stopping: threading.Event | None = None,
         called: Callable[[str, int], None] | None = None,
         allowed: Callable[[], bool] | None = None,
+        origin: str | None = None,
         tries: int = _TRIES,
         first_wait_seconds: float = _FIRST_WAIT_SECONDS,
     ) -> None:
         self.provider = provider
+        self._origin = origin
         self.headers: dict[str, str] = {}
         self._endpoint = endpoint
         self._stopping = threading.Event() if stopping is None else stopping
@@ -248,6 +251,12 @@ class Rpc:
     def _post(self, body: bytes) -> Reply:
         answered = self._poster.post(body)
         self.headers = answered.headers
+        theirs = answered.headers.get(ORIGIN_HEADER)
+        if self._origin is not None and theirs != ("simulator" if self._origin == "simulator" else None):
+            says = f"says that its data is of origin {visible(theirs, limit=20)}" if theirs else "is no simulator"
+            raise RpcRefused(
+                f"{self._endpoint.shown} {says}, and the database is of origin {self._origin}: they must not be mixed"
+            )
         return Reply(answered.status, answered.body, parse_retry_after(answered.headers.get("retry-after")))
 
     def _noted(self, outcome: msgspec.Raw | RpcFailed, method: str) -> msgspec.Raw | RpcFailed:

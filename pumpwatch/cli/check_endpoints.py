@@ -14,11 +14,11 @@ from pumpwatch.feeds.connection import Connection
 from pumpwatch.feeds.opens import Opens, state_folder
 from pumpwatch.feeds.outcome import Ending
 from pumpwatch.feeds.waits import LOOPBACK_WAITS, Waits
+from pumpwatch.providers import ORIGIN_HEADER
 
 _MAINNET: Final = "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d"
 
 #: The header by which the simulator tells that nothing it says is real.
-_ORIGIN_HEADER: Final = "x-pumpwatch-origin"
 _METHOD_NOT_FOUND: Final = -32601
 _LARGEST_CLOCK_DIFFERENCE_SECONDS: Final = 5.0
 
@@ -83,7 +83,7 @@ def _handshake(name: str, endpoint: Endpoint, settings: Settings) -> Ending | No
         ending = _run(connection, settings.connection.connect_timeout_seconds)
         if not connection.reached:
             opens.take_back_open()
-        origin = (greeting.headers or {}).get(_ORIGIN_HEADER)
+        origin = (greeting.headers or {}).get(ORIGIN_HEADER)
         if ending.kind == "stopped" and origin:
             return Ending(kind="stopped", reason=f"it answers, but is a {origin}: nothing from there is real")
         return ending

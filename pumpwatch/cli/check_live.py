@@ -23,11 +23,11 @@ from pumpwatch.decode.addresses import bonding_curve, canonical_pool
 from pumpwatch.decode.solana import Answer, Decoded, Notified, SlotSeen
 from pumpwatch.errors import DatabaseError
 from pumpwatch.events import Counted, Delivery, Event, PoolSeen, Rejected, Trade
-from pumpwatch.feeds.feed import ORIGIN_HEADER, Feed
+from pumpwatch.feeds.feed import Feed
 from pumpwatch.feeds.helius import HeliusFeed
 from pumpwatch.feeds.pumpportal import PumpPortalFeed
 from pumpwatch.feeds.wanted import Wanted
-from pumpwatch.providers import provider_of
+from pumpwatch.providers import ORIGIN_HEADER, provider_of
 from pumpwatch.storage.store import Store
 from pumpwatch.threads import Deadline
 

@@ -28,11 +28,9 @@ from pumpwatch.feeds.state import FeedState, State
 from pumpwatch.feeds.transport import LARGEST_MESSAGE_BYTES, trusted_context
 from pumpwatch.feeds.waits import Waits
 from pumpwatch.feeds.wanted import Wanted
+from pumpwatch.providers import ORIGIN_HEADER
 from pumpwatch.telemetry import visible
 from pumpwatch.threads import Deadline, WorkerThread
-
-#: Every answer of the simulator carries it, so that its data never gets into a database of real trades, nor the reverse.
-ORIGIN_HEADER: Final = "x-pumpwatch-origin"
 
 _SECONDS_BETWEEN_SAMPLES = 60.0
 _HELPERS_END_WITHIN_SECONDS = 2.0

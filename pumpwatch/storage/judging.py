@@ -14,7 +14,7 @@ from pumpwatch.storage.anchoring import match_again
 from pumpwatch.storage.chains import Chains
 from pumpwatch.storage.gaps import Gap, Gaps, is_listed
 from pumpwatch.storage.known import Token, known_tokens
-from pumpwatch.verdict import Proofs, Verdict, holes, verdict
+from pumpwatch.verdict import STALE_SECONDS, Proofs, Verdict, holes, verdict
 
 _SELDOM_US: Final = 30_000_000
 _PER_HOLE_US: Final = 500
@@ -22,9 +22,6 @@ _MOST_AT_ONCE: Final = 50
 
 #: chain_keys of the last step before a hole and the first behind it; empty: none.
 HoleKey: TypeAlias = tuple[bytes, bytes]
-
-#: A watched token whose account was not seen for so long is not called complete any more, until it is seen again.
-_STALE_SECONDS: Final = 900
 
 _SET_VERDICT: Final = """
     UPDATE tokens SET
@@ -50,7 +47,8 @@ _UNSETTLED: Final = """
 _NOT_JUDGED: Final = "UPDATE tokens SET holes = NULL WHERE id = ?"
 _STALE: Final = """
     UPDATE tokens SET completeness = 'unproven', reason = 'its account on the chain was not seen for a while'
-    WHERE completeness IN ('complete', 'since') AND complete_until < ?
+    WHERE completeness IN ('complete', 'since')
+        AND (SELECT max(asked_at_us) FROM anchors WHERE token_id = tokens.id AND is_matched = 1) < ?
         AND mint IN (SELECT address FROM spells WHERE kind = 'token' AND ended_at_us IS NULL)
 """
 
@@ -202,7 +200,7 @@ class Judging:
 
     def age(self) -> None:
         """What was proven long ago is not proven now."""
-        self._connection.exec_driver_sql(_STALE, (self._now_us // 1_000_000 - _STALE_SECONDS,))
+        self._connection.exec_driver_sql(_STALE, (self._now_us - STALE_SECONDS * 1_000_000,))
 
     def filling(self, event: GapFilling) -> None:
         """Backfill has taken up a gap."""
@@ -248,7 +246,7 @@ class Judging:
     def _verdict(self, token: Token) -> Verdict:
         segments = self._chains[token.id].segments
         has_tail = self._is_behind(token) and self._gaps.has_open_tail(token)
-        proofs = Proofs(token.anchored_slot, token.anchored_at, has_tail, token.listings)
+        proofs = Proofs(token.anchored_slot, token.anchored_at, token.seen_at, has_tail, token.listings)
         now = self._now_us // 1_000_000
         judged = verdict(segments, breaks(segments, token.facts), token.facts, proofs, token.spells, now=now)
         if judged.completeness == "unproven" and token.anchored_slot is None and self._gaps.has_no_account(token):

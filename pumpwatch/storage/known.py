@@ -20,7 +20,8 @@ _TOKENS: Final = """
         start_virtual_token_reserves, start_virtual_quote_reserves, start_real_token_reserves, is_mayhem_mode,
         completed_slot, migrated_slot, migrated_token_amount, migrated_quote_amount,
         anchored_slot, anchored_at, unmatched_slot, unmatched_since_us, first_seen_us,
-        EXISTS (SELECT 1 FROM anchors WHERE token_id = tokens.id AND venue = 1)
+        EXISTS (SELECT 1 FROM anchors WHERE token_id = tokens.id AND venue = 1),
+        (SELECT max(asked_at_us) FROM anchors WHERE token_id = tokens.id AND is_matched = 1)
     FROM tokens WHERE id IN (SELECT value FROM json_each(?))
 """
 _SPELLS: Final = """
@@ -47,6 +48,7 @@ class Token(msgspec.Struct, frozen=True, gc=False):
         anchored_slot: Of the newest account state that follows one of our trades; *anchored_at* in unix seconds.
         unmatched_slot: Of a newer one that follows none; *unmatched_since_us* by our clock.
         spells: When it was watched: from, until (None: still), unix microseconds.
+        seen_at: When its account was last asked for and agreed, by our clock, in unix seconds.
         has_pool: Its pool's account was seen.
         listings: Venue and slots over which a finalized list of signatures is recorded whole.
     """
@@ -61,6 +63,7 @@ class Token(msgspec.Struct, frozen=True, gc=False):
     spells: tuple[tuple[int, int | None], ...]
     listings: tuple[tuple[int, int, int], ...]
     has_pool: bool
+    seen_at: int | None
 
 
 def known_tokens(connection: sa.Connection, token_ids: Iterable[int]) -> dict[int, Token]:
@@ -83,7 +86,7 @@ def known_tokens(connection: sa.Connection, token_ids: Iterable[int]) -> dict[in
             seams=tuple((venue, slot, kind) for venue, slot, kind, *_ in seams[number]),
             pool_seam=next(((slot, State(*after)) for venue, slot, _, *after in reversed(seams[number]) if venue == POOL), None),
         )
-        anchored_slot, anchored_at, unmatched_slot, unmatched_since_us, first_seen_us, has_pool = row[12:]
+        anchored_slot, anchored_at, unmatched_slot, unmatched_since_us, first_seen_us, has_pool, seen_us = row[12:]
         found[number] = Token(
             number,
             mint,
@@ -96,6 +99,7 @@ def known_tokens(connection: sa.Connection, token_ids: Iterable[int]) -> dict[in
             tuple(spells[number]) or ((first_seen_us, None),),
             tuple(listings[number]),
             bool(has_pool),
+            None if seen_us is None else seen_us // 1_000_000,
         )
     return found
 

@@ -132,7 +132,7 @@ class Recording:
                 case Anchor():
                     number = self._ids.token(event.mint)
                     write_anchor(self._connection, tokens[number], event, self._chains[number])
-                case Listed() if event.commitment == "finalized":
+                case Listed():
                     slots = (event.from_slot, event.to_slot)
                     values = (
                         self._ids.token(event.mint),

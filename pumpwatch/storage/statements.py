@@ -96,7 +96,13 @@ INSERT_GAP: Final = """
     INSERT INTO gaps (cause, feed, mint, signature, slot, from_us, to_us, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT
         (cause, ifnull(feed, ''), ifnull(mint, ''), ifnull(signature, ''), (CASE WHEN signature IS NULL THEN from_us ELSE 0 END))
-    DO UPDATE SET to_us = max(ifnull(to_us, 0), excluded.to_us) WHERE excluded.to_us IS NOT NULL
+    DO UPDATE SET
+        to_us = max(ifnull(to_us, 0), excluded.to_us),
+        -- It was longer than we knew when it was closed.
+        from_slot = iif(state = 'closed' AND excluded.to_us > to_us, NULL, from_slot),
+        to_slot = iif(state = 'closed' AND excluded.to_us > to_us, NULL, to_slot),
+        state = iif(state = 'closed' AND excluded.to_us > to_us, 'open', state)
+    WHERE excluded.to_us IS NOT NULL
 """
 INSERT_REJECTED: Final = (
     "INSERT INTO rejected (received_at_us, source, kind, reason, signature, slot, raw) VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -149,10 +155,12 @@ INSERT_LISTING: Final = (
     "INSERT INTO listings (token_id, venue, from_slot, to_slot, commitment, signatures, at_us) VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 
-#: The newest few of each token: what they prove is in the closed gaps.
+#: The newest few of each token, first of all those that prove something.
 TRIM_LISTINGS: Final = """
     DELETE FROM listings WHERE token_id = ?1 AND id NOT IN (
-        SELECT id FROM listings WHERE token_id = ?1 ORDER BY id DESC LIMIT 6
+        SELECT id FROM (SELECT id FROM listings WHERE token_id = ?1 AND commitment = 'finalized' ORDER BY id DESC LIMIT 8)
+        UNION ALL
+        SELECT id FROM (SELECT id FROM listings WHERE token_id = ?1 AND commitment <> 'finalized' ORDER BY id DESC LIMIT 2)
     )
 """
 SET_STATE: Final = "UPDATE trades SET state = ? WHERE id = ?"
