@@ -6,6 +6,7 @@ It reads the database and writes nothing: what it finds goes into backfill's own
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -57,6 +58,11 @@ _ROOM_SECONDS: Final = 0.25
 
 #: The genesis block's hash, which tells one chain of Solana from another.
 MAINNET: Final = "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d"
+
+
+#: The step that everything else waits for; a person does not wait longer than this for it.
+_ENDPOINT: Final = "endpoint"
+_UNREACHED_SECONDS: Final = 15.0
 
 
 class ChainFeed(Protocol):
@@ -155,6 +161,7 @@ class Backfill(WorkerThread):
         self._gaps: list[Gap] = []
         self._not_before: dict[str, float] = {}
         self._trouble: dict[str, tuple[str, str]] = {}
+        self._trouble_since: dict[str, float] = {}
         self._resubscribed_at: dict[str, float] = {}
         self._begun_at: dict[str, float] = {}
         self._wake = threading.Event()
@@ -203,7 +210,7 @@ class Backfill(WorkerThread):
         Each step fails by itself: what the endpoint refuses to one, it may give to another.
         """
         if not self._is_checked:
-            self._step("endpoint", self._check_chain, now)
+            self._step(_ENDPOINT, self._check_chain, now)
             if not self._is_checked:
                 self._end_hopeless_orders()
                 self._note_state(is_busy=False)
@@ -230,6 +237,7 @@ class Backfill(WorkerThread):
             self._note_trouble(name, error, now)
             return False
         self._trouble.pop(name, None)
+        self._trouble_since.pop(name, None)
         return done
 
     def _note_trouble(self, name: str, error: RpcFailed, now: float) -> None:
@@ -239,6 +247,7 @@ class Backfill(WorkerThread):
         if name not in self._trouble:
             logger.warning("backfill: {}: {}", name, error)
         self._trouble[name] = (kind, f"{name}: {error}")
+        self._trouble_since.setdefault(name, time.monotonic())
         rest = _REST_SECONDS if kind == "waiting" else _LONG_REST_SECONDS
         self._not_before[name] = max(self._not_before.get(name, 0.0), now + rest)
 
@@ -325,9 +334,13 @@ class Backfill(WorkerThread):
             self._wait_for_gaps(order)
         return bool(now)
 
+    def _is_long(self, name: str) -> bool:
+        """Whether the endpoint has not been reached at all for so long that it may never be."""
+        return name == _ENDPOINT and time.monotonic() - self._trouble_since.get(name, math.inf) >= _UNREACHED_SECONDS
+
     def _end_hopeless_orders(self) -> None:
         """Where nothing can be asked for a long while, nobody shall wait."""
-        reason = next((text for kind, text in self._trouble.values() if kind != "waiting"), None)
+        reason = next((text for name, (kind, text) in self._trouble.items() if kind != "waiting" or self._is_long(name)), None)
         while reason is not None and (order := self.asked.next()) is not None:
             self._pieces = None
             order.progress.reason, order.progress.remaining, order.progress.state = reason, max(1, len(order.gap_ids)), "done"

@@ -136,6 +136,9 @@ class Filling:
             done = Filled(done.fetched + filled.fetched, done.missing or filled.missing)
             if leaves_curve and "pool" not in venues:
                 venues.append("pool")
+        is_empty = span.from_slot == 0 and done.missing is None and not any(one.signatures for one in listed)
+        if is_empty and self._worklist.token(span.mint) is None:
+            return Filled(missing="the chain knows no pump.fun token of this address")
         if done.missing is None:  # a curve's list alone would tell nothing of a token that trades in its pool
             self.say(*listed)
         return done

@@ -90,7 +90,9 @@ class _Total:
         states = ", ".join(f"{count} {state}" for state, count in self.states.most_common()) or "none"
         tokens = self.states.total()
         said = f"{tokens} token{'s' * (tokens != 1)}: {states}; {self.trades} trades, {self.links} links, {self.holes} holes"
-        return f"{said}, {gaps_open} gaps open: {'PROVEN' if self.is_proven else 'NOT PROVEN'}"
+        proven = sum(self.states[state] for state in ("complete", "since", "spell"))
+        word = "NOT PROVEN" if not self.is_proven else "PROVEN" if proven == tokens else f"PROVEN for {proven} of them"
+        return f"{said}, {gaps_open} gaps open: {word}"
 
 
 def _print_token(token: TokenAudit, decimals: int | None) -> None:
