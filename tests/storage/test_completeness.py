@@ -135,6 +135,12 @@ class Record:
         return self.ask(f"SELECT {columns} FROM gaps ORDER BY id")
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The accounts were seen at times that were chosen when the tests were collected."""
+    monkeypatch.setattr("pumpwatch.verdict.STALE_SECONDS", 10**9)
+
+
 @pytest.fixture
 def record(tmp_path: Path) -> Iterator[Record]:
     record = Record(tmp_path / "a.db")
@@ -151,6 +157,15 @@ def test_chained_from_the_creation_to_an_anchor_is_complete(record: Record) -> N
     assert record.verdict() == ("complete", SLOT + 20, 0)
     assert record.ask("SELECT complete_from, complete_until FROM token_board") == [(TIME, TIME + 20)]
     assert record.ask("SELECT count(*), sum(trades) FROM segments") == [(1, 8)]
+
+
+def test_what_was_proven_long_ago_is_not_called_proven(record: Record) -> None:
+    made = trades(2)
+    record.tell(WATCHED, created(), *made, anchor(made[-1], slot=SLOT + 20))
+    record.store.prune(now_us=(TIME + 20 + 890) * US)
+    assert record.verdict()[0] == "complete"
+    record.store.prune(now_us=(TIME + 20 + 910) * US)
+    assert record.verdict()[0] == "unproven"
 
 
 def test_a_missing_run_is_one_hole_of_its_net_size_and_closes_when_it_is_found(record: Record) -> None:
