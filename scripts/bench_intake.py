@@ -42,9 +42,7 @@ def main() -> None:
     alone, _ = measure(live, [])
     beside, filled = measure(live, fetched)
     print(f"live alone: {alone:,.0f} trades/s; with backfill at its limit: {beside:,.0f} live and {filled:,.0f} fetched trades/s")
-    print(
-        f"live keeps {beside / alone:.2f} of its rate; together {(beside + filled) / alone:.2f}; backfill has {filled / beside:.2f} of live"
-    )
+    print(f"live keeps {beside / alone:.2f} of its rate, both together have {(beside + filled) / alone:.2f} of it")
 
 
 def deliveries(source: str, count: int, *, seed: int) -> Iterator[Delivery]:

@@ -294,7 +294,8 @@ class Store:
                 (REJECTED_ROWS,),
             )
             connection.exec_driver_sql(
-                "DELETE FROM gaps WHERE state IN ('closed', 'unfillable') AND (closed_at_us < ? OR id <= (SELECT max(id) FROM gaps) - ?)",
+                "DELETE FROM gaps WHERE state IN ('closed', 'unfillable') "
+                "AND (closed_at_us < ? OR id <= (SELECT max(id) FROM gaps) - ?)",
                 (now_us - GAP_DAYS * 24 * 3600 * 1_000_000, GAP_ROWS),
             )
             connection.exec_driver_sql("DELETE FROM unread WHERE received_at_us < ?", (oldest_us,))

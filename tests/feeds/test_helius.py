@@ -652,7 +652,7 @@ def test_the_pool_of_a_completed_curve_is_a_gap_of_its_own_until_it_is_confirmed
 ) -> None:
     started = feed()
     started.want(tokens(MINT))
-    wait_until(started.is_complete)
+    wait_until(lambda: started.is_complete() and MINT in started._beginnings._settled)  # the sender has seen it too
     assert watched_gaps(sink) == [], "in the gap of the restart"
     started.want(tokens(MINT, completed=frozenset((MINT,))))
 
