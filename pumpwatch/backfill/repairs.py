@@ -30,6 +30,8 @@ _ROUNDS: Final = 3
 #: A slot takes 0.4 s, seldom less. An estimate that is too early is safe.
 SLOT_SECONDS: Final = 0.4
 _MARGIN_SLOTS: Final = 20
+#: Tries after which a gap's other tokens are listed too.
+_TRIES_OF_UNSETTLED: Final = 4
 _MARGIN: Final = 0.05
 #: The node may be so far behind the leaders, whose trades of the gap's last moment it does not know yet.
 _NODE_BEHIND_SLOTS: Final = 5
@@ -282,7 +284,9 @@ class Repairs:
         tokens = self._worklist.watched_in(gap)
         unsettled = [token for token in tokens if not _looks_settled(token, attempt.from_slot or 0, attempt.to_slot or 0)]
         fetched, missing = 0, None
-        for token in unsettled or tokens:
+        # What looks settled from here may not be so to the writer, which knows more: each is read once, in the end.
+        wanted = unsettled if unsettled and attempt.tries < _TRIES_OF_UNSETTLED else tokens
+        for token in wanted:
             if token.mint in attempt.listed:
                 continue
             span = _span(token, attempt.from_slot, attempt.to_slot, "finalized")

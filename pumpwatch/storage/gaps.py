@@ -213,7 +213,9 @@ class Gaps:
         from_slot, to_slot = gap.from_slot, gap.to_slot
         if gap.to_us is None or from_slot is None or to_slot is None:
             return None
-        is_whole = not any(one.from_slot <= to_slot and one.to_slot >= from_slot for one in found)
+        across = [one for one in found if one.from_slot <= to_slot and one.to_slot >= from_slot]
+        # What cannot be told of a seam by itself, a list of just its slots tells.
+        is_whole = all(one.reason is not None and is_listed(token, segments, one.from_slot, one.to_slot) for one in across)
         is_anchored = token.anchored_slot is not None and token.anchored_slot >= to_slot
         if is_whole and is_anchored and _begins(segments, token.facts) <= from_slot:
             return "chain"

@@ -479,6 +479,29 @@ def test_a_deposit_is_no_tail_where_the_vaults_agree_and_leaves_what_follows_unp
     assert "deposit" in record.ask("SELECT reason FROM token_board")[0][0]
 
 
+def test_a_gap_across_a_deposit_closes_when_a_list_tells_of_just_its_slots(record: Record) -> None:
+    first = pool_trade(0, Reserves(100_000_000_000, 200_000_000_000_000), 83_000_000_000)
+    tokens, vault = (first.real_token_reserves or 0) + 5_000, (first.real_quote_reserves or 0) + 90
+    deposit = ReservesChanged(signature="d" * 87, mint=MINT, venue="pool", kind="deposit", event_index=0, slot=SLOT + 3)
+    behind = pool_trade(6, Reserves(vault + 17_000_000_000, tokens), vault)
+    seen = Anchor(
+        mint=MINT,
+        venue="pool",
+        slot=SLOT + 9,
+        asked_at_us=(TIME + 9) * US,
+        commitment="confirmed",
+        virtual_token_reserves=behind.virtual_token_reserves,
+        virtual_quote_reserves=behind.virtual_quote_reserves,
+    )
+    record.tell(WATCHED, first, deposit, behind, seen, time_gap())
+    record.tell(GapFilling(gap_id=1, from_slot=SLOT + 2, to_slot=SLOT + 8), GapFilled(gap_id=1, at_us=TIME * US))
+    assert record.gaps() == [("disconnected", "filling")]
+    listed = Listed(mint=MINT, venue="pool", from_slot=SLOT, to_slot=SLOT + 6, commitment="finalized", signatures=3, at_us=0)
+    record.tell(listed, GapFilled(gap_id=1, at_us=TIME * US))
+    assert record.gaps("state, closed_by") == [("closed", "chain")]
+    assert record.verdict()[0] == "since"
+
+
 def test_in_the_slot_of_the_migration_the_trade_that_came_first_is_first(record: Record) -> None:
     """A completing buy goes on in the pool to come; a boost then adds a virtual reserve; all in one slot."""
     real_quote, opening = 83_000_000_000, 206_900_000_000_000
