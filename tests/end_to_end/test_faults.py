@@ -175,10 +175,11 @@ def test_a_disk_that_is_full_beyond_the_spill_costs_a_gap_of_the_right_extent(wo
         column = f"{feed}_at_us"
         arrivals = [at for (at,) in worker.ask(f"SELECT DISTINCT {column} FROM trades WHERE {column} > 0 ORDER BY 1")]
         before, after = max(itertools.pairwise(arrivals), key=lambda pair: pair[1] - pair[0])
-        # From the last data that was taken to the first after which nothing is missing, not some time around them. (That may be
-        # a slot, just before the first trade.)
-        assert from_us <= before < to_us
-        assert before - from_us < 5_000_000
+        # From the last data that was taken to the first after which nothing is missing, not some time around them. (Both may be
+        # a slot, just behind the last trade before, or just ahead of the first one after.)
+        assert from_us < after
+        assert before < to_us
+        assert abs(before - from_us) < 5_000_000
         assert abs(to_us - after) < 15_000_000
 
 
