@@ -193,8 +193,8 @@ class GapOpened(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, o
     Attributes:
         cause: ``disconnected``, ``silent``, ``log truncated``, ``spill full``, ``spill torn``, ``start``, ``restart``; why a feed
             does not deliver what is wanted: ``refused``, ``limit``, ``budget``; ``watched``: a token was watched before its
-            subscription was confirmed. The writer itself finds ``break`` (two trades of a token do not chain) and ``tail`` (the
-            chain's account is in a state that follows none of our trades).
+            subscription was confirmed. The writer itself finds ``break`` (two trades of a token do not chain), ``doubt`` (whether
+            they do cannot be told) and ``tail`` (the chain's account is in a state that follows none of our trades).
         mint: None for all watched tokens (or, of these last three, for the wallets or programs).
         to_us: None while it is still open.
     """

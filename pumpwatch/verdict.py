@@ -14,7 +14,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from pumpwatch.breaks import Break, Facts, breaks
 from pumpwatch.continuity import POOL, Segment
 
-__all__ = ["STALE_SECONDS", "Break", "Facts", "Proofs", "Verdict", "breaks", "holes", "verdict"]
+__all__ = ["STALE_SECONDS", "Break", "Facts", "Proofs", "Verdict", "breaks", "doubts", "holes", "verdict"]
 
 #: The chain's clock and ours differ, and spells are kept by ours: so much does not count of a time without a spell, at each end.
 _CLOCKS_DIFFER_SECONDS: Final = 5
@@ -74,6 +74,15 @@ class Verdict(NamedTuple):
 def holes(found: Iterable[Break], spells: Spells) -> list[Break]:
     """Return those of *found* that count: trades are missing between recorded ones, at a time when the token was watched."""
     return [one for one in found if one.reason is None and not _is_unwatched(one, spells)]
+
+
+def doubts(found: Iterable[Break], proofs: Proofs, spells: Spells) -> list[Break]:
+    """Return those of *found* of which nothing can be told, in watched time: only a list of the chain's can settle them."""
+    return [
+        one
+        for one in found
+        if one.reason is not None and not (_is_unwatched(one, spells) or _is_after_watch(one, spells) or _is_listed(one, proofs))
+    ]
 
 
 def verdict(

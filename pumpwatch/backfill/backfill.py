@@ -16,12 +16,13 @@ from typing import Final, Protocol
 from loguru import logger
 
 from pumpwatch.backfill.anchor import Snapshots, Target
-from pumpwatch.backfill.asked import Asked, Order
-from pumpwatch.backfill.filling import Filled, Filling, NotYet, Pieces
+from pumpwatch.backfill.asked import Asked
+from pumpwatch.backfill.filling import Filling
 from pumpwatch.backfill.history import History
+from pumpwatch.backfill.orders import Orders
 from pumpwatch.backfill.pools import UnknownPools
 from pumpwatch.backfill.provisional import Provisional
-from pumpwatch.backfill.repairs import MOST_GAPS, Repairs, whole
+from pumpwatch.backfill.repairs import MOST_GAPS, Repairs
 from pumpwatch.backfill.rounds import Rounds
 from pumpwatch.backfill.rpc import Rpc, RpcBehind, RpcExhausted, RpcFailed, RpcRefused, RpcStopped
 from pumpwatch.config import BackfillSettings
@@ -51,14 +52,10 @@ _RESUBSCRIBE_SECONDS: Final = 60.0
 _BEGIN_SECONDS: Final = 60.0
 #: Of an outage that has just ended, tokens are ahead anyway.
 _AFTER_OUTAGE_SECONDS: Final = 30.0
-#: Tries after which an order does not wait for a gap any more.
-_TRIES_OF_ORDER: Final = 5
-_GAPS_OF_ORDER: Final = 100_000
 _ROOM_SECONDS: Final = 0.25
 
 #: The genesis block's hash, which tells one chain of Solana from another.
 MAINNET: Final = "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d"
-
 
 #: The step that everything else waits for; a person does not wait longer than this for it.
 _ENDPOINT: Final = "endpoint"
@@ -155,9 +152,7 @@ class Backfill(WorkerThread):
         )
         self._provisional = Provisional(self._rpc, self._worklist, self._filling, clock=clock)
         self._pools = UnknownPools(snapshots, self._worklist, self._filling, found=found_pools)
-        #: Of the order that is being worked on.
-        self._pieces: Pieces | None = None
-        self._fetched_before = 0
+        self._orders = Orders(self.asked, self._worklist, self._filling, self._repairs)
         self._gaps: list[Gap] = []
         self._not_before: dict[str, float] = {}
         self._trouble: dict[str, tuple[str, str]] = {}
@@ -215,14 +210,14 @@ class Backfill(WorkerThread):
                 self._end_hopeless_orders()
                 self._note_state(is_busy=False)
                 return False
-        self._step("order", lambda: self._do_order(now), now)
+        self._step("order", lambda: self._orders.work(self._time_is_up()), now)
         self._step("anchors", lambda: self._read_anchors(now), now, every_seconds=_WATCHED_SECONDS)
         busy = self._step("gaps", lambda: self._repair(now), now, every_seconds=_GAPS_SECONDS)
         self._step("provisional trades", self._provisional.look, now, every_seconds=_PROVISIONAL_SECONDS)
         self._step("unknown pools", self._pools.look, now, every_seconds=_POOLS_SECONDS)
         self._end_hopeless_orders()
-        self._note_state(is_busy=busy or self._pieces is not None)
-        return self._pieces is not None and not self._trouble
+        self._note_state(is_busy=busy or self._orders.is_fetching)
+        return self._orders.is_fetching and not self._trouble
 
     def _step(self, name: str, do: Callable[[], object], now: float, *, every_seconds: float = 0.0) -> bool:
         """Do one step, if it is due. Returns whether it did something."""
@@ -319,21 +314,6 @@ class Backfill(WorkerThread):
         self._gaps_open = len(self._gaps)
         return self._repairs.work(self._gaps, now=now, until=self._time_is_up())
 
-    def _do_order(self, now: float) -> bool:
-        """What a person asked for, for a while."""
-        order = self.asked.next()
-        if order is None:
-            return False
-        order.progress.state = "working"
-        if not order.gap_ids and not order.has_history:
-            order.gap_ids = frozenset(gap.id for gap in self._gaps_of(order))
-            self._repairs.hurry(order.gap_ids)
-        if order.mint is not None and not order.has_history:
-            self._fetch_whole(order)
-        else:
-            self._wait_for_gaps(order)
-        return bool(now)
-
     def _is_long(self, name: str) -> bool:
         """Whether the endpoint has not been reached at all for so long that it may never be."""
         return name == _ENDPOINT and time.monotonic() - self._trouble_since.get(name, math.inf) >= _UNREACHED_SECONDS
@@ -341,50 +321,8 @@ class Backfill(WorkerThread):
     def _end_hopeless_orders(self) -> None:
         """Where nothing can be asked for a long while, nobody shall wait."""
         reason = next((text for name, (kind, text) in self._trouble.items() if kind != "waiting" or self._is_long(name)), None)
-        while reason is not None and (order := self.asked.next()) is not None:
-            self._pieces = None
-            order.progress.reason, order.progress.remaining, order.progress.state = reason, max(1, len(order.gap_ids)), "done"
-
-    def _fetch_whole(self, order: Order) -> None:
-        mint = order.mint or ""
-        if self._pieces is None:
-            self._fetched_before = self._filling.fetched
-        pieces, self._pieces = self._pieces or self._filling.fill(whole(self._worklist.token(mint), mint)), None
-        is_up = self._time_is_up()
-        progress = order.progress
-        try:
-            while not is_up():
-                progress.left = next(pieces)
-                progress.done = self._filling.fetched - self._fetched_before
-            self._pieces = pieces
-        except StopIteration as ended:
-            filled: Filled = ended.value
-            progress.done, progress.left, progress.reason = filled.fetched, 0, filled.missing
-            order.has_history = True
-            order.gap_ids |= frozenset(gap.id for gap in self._gaps_of(order))
-        except (NotYet, RpcBehind):
-            return
-        except RpcFailed as error:
-            progress.reason = str(error)
-            raise
-
-    def _wait_for_gaps(self, order: Order) -> None:
-        """The gaps of an order are worked on like all others; it is done when they are, or cannot be for now."""
-        open_ids = {gap.id for gap in self._gaps_of(order)} & order.gap_ids
-        given_up = [gap for gap in map(self._worklist.gap, order.gap_ids - open_ids) if gap and gap.state == "unfillable"]
-        if order.mint is None:
-            order.progress.done, order.progress.left = len(order.gap_ids) - len(open_ids) - len(given_up), len(open_ids)
-        if all(self._repairs.tries(gap_id) >= _TRIES_OF_ORDER for gap_id in open_ids):
-            unread = 1 if order.progress.reason is not None else 0
-            order.progress.remaining = max(len(open_ids) + len(given_up), unread)
-            if order.progress.remaining and order.progress.reason is None:
-                order.progress.reason = f"{len(open_ids)} gaps are still open, {len(given_up)} cannot be filled"
-            order.progress.state = "done"
-
-    def _gaps_of(self, order: Order) -> list[Gap]:
-        """Open ones that have ended: of one that goes on, nothing can be said."""
-        gaps = self._worklist.gaps(limit=_GAPS_OF_ORDER)
-        return [gap for gap in gaps if gap.to_us is not None and (order.mint is None or gap.mint == order.mint)]
+        if reason is not None:
+            self._orders.give_up(reason)
 
     def _time_is_up(self) -> Callable[[], bool]:
         ends = time.monotonic() + _PIECE_SECONDS

@@ -38,7 +38,8 @@ _NODE_BEHIND_SLOTS: Final = 5
 #: A token created so shortly before its gap is filled from its creation: a minute.
 _YOUNG_SLOTS: Final = 150
 
-_FOUND_BY_CHAIN: Final = ("break", "tail")
+_DOUBT: Final = "doubt"
+_FOUND_BY_CHAIN: Final = ("break", _DOUBT, "tail")
 _TRUNCATED: Final = "log truncated"
 
 
@@ -262,7 +263,7 @@ class Repairs:
         is_tail = gap.cause == "tail"
         span = _span(token, from_slot, None if is_tail else gap.to_slot, "confirmed")
         span = span._replace(after_slot=gap.to_slot or 0)
-        if attempt.tries == 0:
+        if attempt.tries == 0 and gap.cause != _DOUBT:  # which nothing but a list for good settles
             return (yield from self._filling.fill(span))
         try:
             return (yield from self._filling.fill(span._replace(commitment="finalized")))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 import sqlalchemy as sa
@@ -34,7 +34,7 @@ _CLOSE: Final = "UPDATE gaps SET state = 'closed', closed_at_us = ?, closed_by =
 
 _OPEN_CHAIN_GAPS: Final = """
     SELECT id, cause, signature, from_slot, to_slot FROM gaps
-    WHERE mint = ? AND cause IN ('break', 'tail') AND state IN ('open', 'filling')
+    WHERE mint = ? AND cause IN ('break', 'doubt', 'tail') AND state IN ('open', 'filling')
 """
 
 _TAIL: Final = """
@@ -94,6 +94,10 @@ _NEWEST_ANCHOR: Final = """
 """
 
 
+#: What a row of a break or doubt goes by, within its token: its cause, and the signature behind (or before) it.
+Name: TypeAlias = tuple[str, str | None]
+
+
 class Gap(msgspec.Struct, frozen=True, gc=False):
     """An open row, as far as judging needs it."""
 
@@ -138,20 +142,21 @@ class Gaps:
         newest = self._connection.exec_driver_sql(_NEWEST_ANCHOR, (token.id,)).first()
         return newest is not None and not newest.account_exists and newest.slot >= at_slot
 
-    def open_break(self, token: Token, hole: Break) -> str | None:
-        """Have a row for a hole, told again the same with its present size. Return the signature that it goes by."""
+    def open_break(self, token: Token, hole: Break) -> Name:
+        """Have a row for a hole or a doubt, told again the same with its present size. Return what it goes by."""
         left, right = self._neighbours(token, hole)
-        fits = "; one trade would fit" if hole.fits_one_trade else ""
+        remark = f"; {hole.reason}" if hole.reason is not None else "; one trade would fit" if hole.fits_one_trade else ""
+        cause = cause_of(hole)
         self._insert(
-            "break",
+            cause,
             token.mint,
             signature=right or left,
             slots=(hole.from_slot, hole.to_slot),
             times=(hole.from_time, hole.to_time),
             net=(hole.token_amount, hole.quote_amount),
-            detail=f"between {left or 'the start'} and {right or 'the end of the curve'}{fits}",
+            detail=f"between {left or 'the start'} and {right or 'the end of the curve'}{remark}",
         )
-        return right or left
+        return cause, right or left
 
     def open_tail(self, token: Token, last: Segment | None) -> None:
         """A row for what is missing between the *last* of our trades and the account's state; longer when it has moved on."""
@@ -178,16 +183,17 @@ class Gaps:
             detail="the chain's account is in a state that follows none of our trades",
         )
 
-    def close_chained(self, token: Token, broken_at: Collection[str | None]) -> None:
-        """Close the breaks but those at these signatures, and the tails that an account's state has confirmed."""
+    def close_chained(self, token: Token, segments: Iterable[Segment], still_open: Collection[Name]) -> None:
+        """Close the breaks and doubts but those that are *still_open*, and the tails that an account's state has confirmed."""
         rows = self._connection.exec_driver_sql(_OPEN_CHAIN_GAPS, (token.mint,)).all()
         if not rows:
             return
-        broken = set(broken_at)
+        still_open = set(still_open)
         for number, cause, signature, from_slot, to_slot in rows:
-            is_open = signature in broken if cause == "break" else token.unmatched_slot is not None
+            is_open = token.unmatched_slot is not None if cause == "tail" else (cause, signature) in still_open
             if not is_open:
-                self.close(number, "chain", (token.id,), from_slot, to_slot)
+                is_told = cause == "doubt" and is_listed(token, segments, from_slot, to_slot)
+                self.close(number, "signatures" if is_told else "chain", (token.id,), from_slot, to_slot)
 
     def tokens_of(self, gap: Gap) -> list[int] | None:
         """The tokens that a gap is about: only those that were watched in it. None: nothing is known yet of one of them."""
@@ -280,6 +286,11 @@ def _begins(segments: list[Segment], facts: Facts) -> int:
     if first.venue == CURVE and facts.start is not None and links(CURVE, facts.start, first.before):
         return 0
     return first.first_slot
+
+
+def cause_of(hole: Break) -> str:
+    """``break``: trades are missing; ``doubt``: nothing can be told of what lies between two steps."""
+    return "break" if hole.reason is None else "doubt"
 
 
 def is_listed(token: Token, segments: Iterable[Segment], from_slot: int | None, to_slot: int | None) -> bool:

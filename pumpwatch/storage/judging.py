@@ -12,16 +12,16 @@ from pumpwatch.continuity import CURVE, Segment
 from pumpwatch.events import GapFilled, GapFilling
 from pumpwatch.storage.anchoring import match_again
 from pumpwatch.storage.chains import Chains
-from pumpwatch.storage.gaps import Gap, Gaps, is_listed
+from pumpwatch.storage.gaps import Gap, Gaps, Name, cause_of, is_listed
 from pumpwatch.storage.known import Token, known_tokens
-from pumpwatch.verdict import STALE_SECONDS, Proofs, Verdict, holes, verdict
+from pumpwatch.verdict import STALE_SECONDS, Proofs, Verdict, doubts, holes, verdict
 
 _SELDOM_US: Final = 30_000_000
 _PER_HOLE_US: Final = 500
 _MOST_AT_ONCE: Final = 50
 
-#: chain_keys of the last step before a hole and the first behind it; empty: none.
-HoleKey: TypeAlias = tuple[bytes, bytes]
+#: Cause, and the chain_keys of the last step before a hole and the first behind it; empty: none.
+HoleKey: TypeAlias = tuple[str, bytes, bytes]
 
 _SET_VERDICT: Final = """
     UPDATE tokens SET
@@ -62,8 +62,8 @@ class Unsettled:
 
     def __init__(self) -> None:
         self.since_us: dict[int, int] = {}
-        #: The holes of each that have a row: by the keys of their neighbours, the signature that the row goes by.
-        self.told: dict[int, dict[HoleKey, str | None]] = {}
+        #: The holes and doubts of each that have a row: by cause and the keys of their neighbours, what the row goes by.
+        self.told: dict[int, dict[HoleKey, Name]] = {}
         self._next_us: dict[int, int] = {}
         #: When each was judged last, and how many holes it had.
         self._judged: dict[int, tuple[int, int]] = {}
@@ -154,7 +154,10 @@ class Judging:
                 self._chains.flush(self._connection)
             if (token.unmatched_slot is not None or token.anchored_slot is None) and match_again(self._connection, token, chain):
                 token = known_tokens(self._connection, (token.id,))[token.id]
-            missing = self._holes(token)
+            found = breaks(chain.segments, token.facts)
+            proofs = self._proofs(token)
+            lost = holes(found, token.spells)
+            missing = [*lost, *doubts(found, proofs, token.spells)]
             if missing or token.unmatched_slot is not None:
                 since_us = self._unsettled.since_us.setdefault(token.id, self._now_us)
                 if missing and self._now_us - since_us < self._grace_us:
@@ -165,9 +168,9 @@ class Judging:
                     self._gaps.open_tail(token, max(chain.segments, key=lambda s: s.last_key, default=None))
             else:
                 self._unsettled.settle(token.id)
-            self._gaps.close_chained(token, self._unsettled.told.get(token.id, {}).values())
-            self._noticed(token.mint, sum(segment.trades for segment in chain.segments), len(missing))
-            judged = self._verdict(token)
+            self._gaps.close_chained(token, chain.segments, self._unsettled.told.get(token.id, {}).values())
+            self._noticed(token.mint, sum(segment.trades for segment in chain.segments), len(lost))
+            judged = self._verdict(token, found)
             values = (
                 judged.completeness,
                 judged.complete_from,
@@ -179,7 +182,7 @@ class Judging:
             self._connection.exec_driver_sql(_SET_VERDICT, (*values, token.id))
 
     def _tell(self, token: Token, missing: list[Break]) -> None:
-        """Have a row for each hole: only of those that are new, as there may be thousands."""
+        """Have a row for each hole and doubt: only of those that are new, as there may be thousands."""
         told = self._unsettled.told.get(token.id, {})
         now = {_key_of(hole): hole for hole in missing}
         new = {key: self._gaps.open_break(token, hole) for key, hole in now.items() if key not in told}
@@ -239,16 +242,13 @@ class Judging:
         segments = self._chains[token.id].segments
         return self._gaps.proof(gap, token, segments, breaks(segments, token.facts))
 
-    def _holes(self, token: Token) -> list[Break]:
-        """What is missing between its trades, of the time in which it was watched."""
-        return holes(breaks(self._chains[token.id].segments, token.facts), token.spells)
-
-    def _verdict(self, token: Token) -> Verdict:
-        segments = self._chains[token.id].segments
+    def _proofs(self, token: Token) -> Proofs:
         has_tail = self._is_behind(token) and self._gaps.has_open_tail(token)
-        proofs = Proofs(token.anchored_slot, token.anchored_at, token.seen_at, has_tail, token.listings)
-        now = self._now_us // 1_000_000
-        judged = verdict(segments, breaks(segments, token.facts), token.facts, proofs, token.spells, now=now)
+        return Proofs(token.anchored_slot, token.anchored_at, token.seen_at, has_tail, token.listings)
+
+    def _verdict(self, token: Token, found: list[Break]) -> Verdict:
+        segments = self._chains[token.id].segments
+        judged = verdict(segments, found, token.facts, self._proofs(token), token.spells, now=self._now_us // 1_000_000)
         if judged.completeness == "unproven" and token.anchored_slot is None and self._gaps.has_no_account(token):
             return judged._replace(reason="account not found")
         return judged
@@ -263,4 +263,5 @@ def _is_broken(segments: list[Segment]) -> bool:
 
 
 def _key_of(hole: Break) -> HoleKey:
-    return hole.left.last_key if hole.left is not None else b"", hole.right.first_key if hole.right is not None else b""
+    before = hole.left.last_key if hole.left is not None else b""
+    return cause_of(hole), before, hole.right.first_key if hole.right is not None else b""

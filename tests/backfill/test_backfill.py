@@ -120,6 +120,25 @@ def test_the_history_of_a_graduated_token_has_curve_and_pool(record: Record, sim
     assert sorted(record.ask("SELECT venue FROM listings")) == [(0,), (1,)]
 
 
+def test_what_a_deposit_leaves_in_doubt_is_settled_by_a_list_that_is_final(record: Record, simulator: Simulator) -> None:
+    coin = simulator.market.opening["graduated"]
+    record.watch(coin.mint)
+    trades_of(simulator, coin.mint, 3)
+    simulator.market._commit(simulator.market._deals.liquidity(coin))
+    rows = trades_of(simulator, coin.mint, 3)
+    simulator.pass_time(2)
+    backfill = record.backfill()
+    backfill.asked.ask(coin.mint)
+
+    record.turn(backfill, 3)
+    assert recorded(record, coin.mint) == truth(rows)
+    assert ("doubt", "closed", "signatures") not in states(record, coin.mint)
+    record.turn(backfill, 12)
+
+    assert states(record, coin.mint) == [("doubt", "closed", "signatures")]
+    assert record.ask("SELECT completeness FROM token_board WHERE mint = ?", coin.mint) == [("complete",)]
+
+
 def test_a_hole_is_fetched_at_once_and_closed_by_the_chain(record: Record, simulator: Simulator, mint: str) -> None:
     rows = trades_of(simulator, mint, 9)
     record.watch(mint)

@@ -439,7 +439,7 @@ def pool_trade(place: int, before: Reserves, vault: int) -> Trade:
     )
 
 
-def test_a_deposit_is_no_tail_where_the_vaults_agree_and_leaves_what_follows_unproven(record: Record) -> None:
+def test_a_deposit_is_no_tail_where_the_vaults_agree_and_leaves_a_doubt_that_a_list_settles(record: Record) -> None:
     first = pool_trade(0, Reserves(100_000_000_000, 200_000_000_000_000), 83_000_000_000)
     tokens, vault = (first.real_token_reserves or 0) + 5_000, (first.real_quote_reserves or 0) + 90
     deposit = ReservesChanged(
@@ -474,9 +474,17 @@ def test_a_deposit_is_no_tail_where_the_vaults_agree_and_leaves_what_follows_unp
     behind = pool_trade(6, Reserves(vault + 17_000_000_000, tokens), vault)
     record.tell(behind)
     record.look()
-    assert record.gaps() == []
+    assert record.gaps("cause, state, from_slot, to_slot") == [("doubt", "open", SLOT, SLOT + 6)]
     assert record.verdict()[0] == "unproven"
     assert "deposit" in record.ask("SELECT reason FROM token_board")[0][0]
+    assert record.ask("SELECT holes FROM token_board") == [(0,)]
+
+    listed = Listed(mint=MINT, venue="pool", from_slot=SLOT, to_slot=SLOT + 6, commitment="confirmed", signatures=3, at_us=0)
+    record.tell(listed)
+    assert record.gaps() == [("doubt", "open")]
+    record.tell(replace(listed, commitment="finalized"))
+    assert record.gaps("cause, state, closed_by") == [("doubt", "closed", "signatures")]
+    assert record.verdict()[0] == "since"
 
 
 def test_a_gap_across_a_deposit_closes_when_a_list_tells_of_just_its_slots(record: Record) -> None:
@@ -495,10 +503,10 @@ def test_a_gap_across_a_deposit_closes_when_a_list_tells_of_just_its_slots(recor
     )
     record.tell(WATCHED, first, deposit, behind, seen, time_gap())
     record.tell(GapFilling(gap_id=1, from_slot=SLOT + 2, to_slot=SLOT + 8), GapFilled(gap_id=1, at_us=TIME * US))
-    assert record.gaps() == [("disconnected", "filling")]
+    assert record.gaps() == [("disconnected", "filling"), ("doubt", "open")]
     listed = Listed(mint=MINT, venue="pool", from_slot=SLOT, to_slot=SLOT + 6, commitment="finalized", signatures=3, at_us=0)
     record.tell(listed, GapFilled(gap_id=1, at_us=TIME * US))
-    assert record.gaps("state, closed_by") == [("closed", "chain")]
+    assert record.gaps("cause, closed_by") == [("disconnected", "chain"), ("doubt", "signatures")]
     assert record.verdict()[0] == "since"
 
 
