@@ -87,12 +87,21 @@ class _Total:
         return not self.holes and not self.differing and any(self.states[state] for state in ("complete", "since", "spell"))
 
     def text(self, gaps_open: int) -> str:
-        states = ", ".join(f"{count} {state}" for state, count in self.states.most_common()) or "none"
+        states = (
+            ", ".join(f"{count} {'with holes' if state == 'holes' else state}" for state, count in self.states.most_common())
+            or "none"
+        )
         tokens = self.states.total()
-        said = f"{tokens} token{'s' * (tokens != 1)}: {states}; {self.trades} trades, {self.links} links, {self.holes} holes"
+        said = ", ".join(
+            _counted(*what) for what in ((self.trades, "trade"), (self.links, "link"), (self.holes, "hole"), (gaps_open, "gap"))
+        )
         proven = sum(self.states[state] for state in ("complete", "since", "spell"))
         word = "NOT PROVEN" if not self.is_proven else "PROVEN" if proven == tokens else f"PROVEN for {proven} of them"
-        return f"{said}, {gaps_open} gaps open: {word}"
+        return f"{_counted(tokens, 'token')}: {states}; {said} open: {word}"
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}{'s' * (number != 1)}"
 
 
 def _print_token(token: TokenAudit, decimals: int | None) -> None:
@@ -100,7 +109,8 @@ def _print_token(token: TokenAudit, decimals: int | None) -> None:
     slots = "no slot" if token.first_slot is None else f"slots {token.first_slot} to {token.last_slot}"
     provisional = f" ({token.provisional} provisional)" if token.provisional else ""
     print(f"{name}{visible(token.mint)}")
-    print(f"  {token.trades} trades{provisional}, {token.links} links, {token.breaks} breaks, {slots}")
+    trades = _counted(token.trades, "trade") + provisional
+    print(f"  {trades}, {_counted(token.links, 'link')}, {_counted(token.breaks, 'break')}, {slots}")
     for source, seen in token.sources.items():
         late = "" if seen.late_seconds is None else f", late {seen.late_seconds:.1f} s (95 %: {seen.latest_seconds:.1f} s)"
         print(f"  {source} {seen.trades}, alone {seen.alone}{late}")
@@ -115,6 +125,8 @@ def _print_token(token: TokenAudit, decimals: int | None) -> None:
     if token.chain is not None:
         print(f"  chain: {_ON_CHAIN[token.chain]}")
     print(f"  {_verdict_text(token)}")
+    if token.reason:
+        print(f"    {visible(token.reason, limit=300)}")
 
 
 def _verdict_text(token: TokenAudit) -> str:
@@ -124,12 +136,11 @@ def _verdict_text(token: TokenAudit) -> str:
         "complete": "complete",
         "since": f"complete since {output.moment(token.complete_from)} UTC",
         "spell": f"complete from {output.moment(token.complete_from)} to {until} UTC, not watched now",
-        "holes": f"{token.holes} hole{'s' * (token.holes != 1)}",
+        "holes": _counted(token.holes, "hole"),
         "unproven": "unproven",
     }
     proven = "" if token.proven_to_slot is None else f", proven to slot {token.proven_to_slot}"
-    reason = f": {visible(token.reason, limit=300)}" if token.reason else ""
-    return words[token.completeness] + proven + reason
+    return words[token.completeness] + proven
 
 
 _ON_CHAIN: Final = {

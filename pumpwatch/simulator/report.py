@@ -46,10 +46,10 @@ def _verdict(result: Grade, proof: Proof) -> str:
         return "The record is NOT right."
     right = "Everything that a feed delivered is in the file, once and right."
     if proof.missing or proof.gaps_left:
-        return f"{right} It is NOT complete: {proof.missing} trades are missing, {proof.gaps_left} gaps are left."
+        return f"{right}\nIt is NOT complete: {proof.missing} trades are missing, {proof.gaps_left} gaps are left."
     if proof.is_whole:
-        return f"{right} Nothing is missing, and the file proves it for each of {proof.verdicts.total()} tokens."
-    return f"{right} Nothing is missing; not every token is proven to its end."
+        return f"{right}\nNothing is missing, and the file proves it for each of {proof.verdicts.total()} tokens."
+    return f"{right}\nNothing is missing; not every token is proven to its end."
 
 
 def _told(result: Grade) -> list[_Row]:

@@ -66,8 +66,9 @@ def test_a_hole_is_told_with_its_size_and_by_the_exit_status(path: Path, audited
         f"    net {sign * lost.token_amount / 1e6} tokens, {-sign * (lost.quote_amount or 0) / 1e9} SOL; one trade would fit\n"
         in said
     )
-    assert f"  1 hole, proven to slot {FIRST_SLOT + 19}: trades are missing after slot {FIRST_SLOT + 20}\n" in said
-    assert "1 holes, 1 gaps open: NOT PROVEN\n" in said
+    assert f"  1 hole, proven to slot {FIRST_SLOT + 19}\n    trades are missing after slot {FIRST_SLOT + 20}\n" in said
+    assert "2 tokens: 1 with holes, 1 complete; " in said
+    assert "1 hole, 1 gap open: NOT PROVEN\n" in said
     assert audited(whole.mint[:12])[0] == 0
     assert audited(token.mint)[0] == 1
 
@@ -80,7 +81,7 @@ def test_where_nothing_can_be_proven_the_status_is_1(path: Path, audited: Callab
     status, said = audited()
 
     assert status == 1
-    assert "unproven: the chain's account was not seen yet" in said
+    assert "unproven\n    the chain's account was not seen yet" in said
     assert audited("nonsense")[0] == 1
 
 

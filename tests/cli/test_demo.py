@@ -11,6 +11,9 @@ from pumpwatch.cli import demo
 from pumpwatch.cli.demo import Worker, run_demo
 from pumpwatch.errors import UsageError
 
+#: It ends when all is proven, and a list that is final takes the chain 13 s.
+pytestmark = pytest.mark.timeout(180)
+
 
 def run(tmp_path: Path, *, faults: tuple[str, ...] = (), seconds: float = 3.0) -> tuple[int, Path]:
     database = tmp_path / "demo.db"
