@@ -33,7 +33,7 @@ _UNFILLABLE: Final = "UPDATE gaps SET state = 'unfillable', reason = ?, closed_a
 _CLOSE: Final = "UPDATE gaps SET state = 'closed', closed_at_us = ?, closed_by = ?, found = ? WHERE id = ?"
 
 _OPEN_CHAIN_GAPS: Final = """
-    SELECT id, cause, signature, from_slot, to_slot FROM gaps
+    SELECT id, cause, signature, place, from_slot, to_slot FROM gaps
     WHERE mint = ? AND cause IN ('break', 'doubt', 'tail') AND state IN ('open', 'filling')
 """
 
@@ -53,10 +53,11 @@ _NEWEST_UNMATCHED: Final = """
 
 _INSERT_FOUND_GAP: Final = """
     INSERT INTO gaps
-        (cause, mint, signature, from_us, to_us, from_slot, to_slot, net_token_amount, net_quote_amount, detail)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        (cause, mint, signature, place, from_us, to_us, from_slot, to_slot, net_token_amount, net_quote_amount, detail)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT
-        (cause, ifnull(feed, ''), ifnull(mint, ''), ifnull(signature, ''), (CASE WHEN signature IS NULL THEN from_us ELSE 0 END))
+        (cause, ifnull(feed, ''), ifnull(mint, ''), ifnull(signature, ''), place,
+            (CASE WHEN signature IS NULL THEN from_us ELSE 0 END))
     DO UPDATE SET
         state = CASE state WHEN 'closed' THEN 'open' ELSE state END, from_us = excluded.from_us, to_us = excluded.to_us,
         from_slot = excluded.from_slot, to_slot = excluded.to_slot,
@@ -94,8 +95,12 @@ _NEWEST_ANCHOR: Final = """
 """
 
 
-#: What a row of a break or doubt goes by, within its token: its cause, and the signature behind (or before) it.
-Name: TypeAlias = tuple[str, str | None]
+#: What a row of a break or doubt goes by, within its token: its cause, the signature behind (or before) it, and where in that
+#: transaction it lies.
+Name: TypeAlias = tuple[str, str | None, int]
+
+#: The place of what is missing behind the last trade of a curve.
+_END: Final = -1
 
 
 class Gap(msgspec.Struct, frozen=True, gc=False):
@@ -147,16 +152,18 @@ class Gaps:
         left, right = self._neighbours(token, hole)
         remark = f"; {hole.reason}" if hole.reason is not None else "; one trade would fit" if hole.fits_one_trade else ""
         cause = cause_of(hole)
+        place = _END if hole.right is None else hole.right.before.virtual_token or 0
         self._insert(
             cause,
             token.mint,
             signature=right or left,
+            place=place,
             slots=(hole.from_slot, hole.to_slot),
             times=(hole.from_time, hole.to_time),
             net=(hole.token_amount, hole.quote_amount),
             detail=f"between {left or 'the start'} and {right or 'the end of the curve'}{remark}",
         )
-        return cause, right or left
+        return cause, right or left, place
 
     def open_tail(self, token: Token, last: Segment | None) -> None:
         """A row for what is missing between the *last* of our trades and the account's state; longer when it has moved on."""
@@ -189,8 +196,8 @@ class Gaps:
         if not rows:
             return
         still_open = set(still_open)
-        for number, cause, signature, from_slot, to_slot in rows:
-            is_open = token.unmatched_slot is not None if cause == "tail" else (cause, signature) in still_open
+        for number, cause, signature, place, from_slot, to_slot in rows:
+            is_open = token.unmatched_slot is not None if cause == "tail" else (cause, signature, place) in still_open
             if not is_open:
                 is_told = cause == "doubt" and is_listed(token, segments, from_slot, to_slot)
                 self.close(number, "signatures" if is_told else "chain", (token.id,), from_slot, to_slot)
@@ -256,9 +263,10 @@ class Gaps:
         times: tuple[int | None, int | None],
         net: tuple[int | None, int | None],
         detail: str,
+        place: int = 0,
     ) -> None:
         from_us, to_us = (self._now_us if time is None else min(time, _LATEST_TIME) * 1_000_000 for time in times)
-        values = (cause, mint, signature, from_us, max(from_us, to_us), *slots, *net, detail)
+        values = (cause, mint, signature, place, from_us, max(from_us, to_us), *slots, *net, detail)
         self._connection.exec_driver_sql(_INSERT_FOUND_GAP, values)
         self.changed = True
 

@@ -95,7 +95,8 @@ INSERT_POOL: Final = """
 INSERT_GAP: Final = """
     INSERT INTO gaps (cause, feed, mint, signature, slot, from_us, to_us, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT
-        (cause, ifnull(feed, ''), ifnull(mint, ''), ifnull(signature, ''), (CASE WHEN signature IS NULL THEN from_us ELSE 0 END))
+        (cause, ifnull(feed, ''), ifnull(mint, ''), ifnull(signature, ''), place,
+            (CASE WHEN signature IS NULL THEN from_us ELSE 0 END))
     DO UPDATE SET
         to_us = max(ifnull(to_us, 0), excluded.to_us),
         -- It was longer than we knew when it was closed.

@@ -383,6 +383,18 @@ def test_a_transaction_that_was_fetched_and_cannot_be_read_stays_a_gap(record: R
     assert record.gaps() == [("log truncated", "open")]
 
 
+def test_what_is_missing_before_and_behind_one_trade_are_two_breaks_each_closed_by_its_own(record: Record) -> None:
+    made = trades(6)
+    record.tell(WATCHED, created(), *made[:2], made[4])
+    record.tell(CurveCompleted(signature="b" * 87, mint=MINT, event_index=1, slot=SLOT + 9))
+    record.look()
+    assert record.gaps() == [("break", "open")] * 2, "both neighbours of the only trade behind the first hole"
+
+    record.tell(*made[2:4])
+    record.look()
+    assert record.gaps("state, detail LIKE '%and the end of the curve'") == [("closed", 0), ("open", 1)]
+
+
 def test_a_time_that_no_clock_shows_stops_nothing(record: Record) -> None:
     made = trades(4)
     record.tell(WATCHED, created(), made[0], replace(made[3], block_time=2**62))
