@@ -16,7 +16,7 @@ PACKAGE = ROOT / "pumpwatch"
 #: A name stands for a module and everything below it, unless that has a name of its own.
 ROWS = (
     ("errors", "events"),
-    ("market",),
+    ("market", "figures"),
     ("decode",),
     ("continuity", "breaks", "verdict"),
     (
@@ -38,7 +38,7 @@ ROWS = (
 )
 
 #: These turn bytes into meaning, and must not reach for the world.
-PURE = ("market", "decode", "continuity", "breaks", "verdict")
+PURE = ("market", "figures", "decode", "continuity", "breaks", "verdict")
 WORLD = {
     *(
         "asyncio",
@@ -58,7 +58,7 @@ WORLD = {
 }
 
 #: What grades the code must not share it.
-FORBIDDEN_TO_SIMULATOR = ("decode", "market", "continuity", "breaks", "verdict")
+FORBIDDEN_TO_SIMULATOR = ("decode", "market", "figures", "continuity", "breaks", "verdict")
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -191,7 +191,7 @@ class Reader:
 
     def origin(self) -> str:
         """``mainnet``, ``simulator`` or ``replay``."""
-        rows = self._rows("SELECT value FROM meta WHERE key = 'origin'")
+        rows = self.rows("SELECT value FROM meta WHERE key = 'origin'")
         return str(rows[0][0]) if rows else "unknown"
 
     def tokens(
@@ -200,7 +200,7 @@ class Reader:
         """At most *limit* tokens, by number of trades or by first appearance (those of one batch in any order)."""
         join = "JOIN" if watched_only else "LEFT JOIN"
         where = "WHERE board.status = :status" if status is not None else ""
-        rows = self._rows(
+        rows = self.rows(
             # CROSS JOIN keeps the order of the loops: down the tokens in their order, and no further than the limit.
             f"SELECT {_TOKEN_COLUMNS}, spells.reason FROM tokens AS place {join} spells ON {_IS_WATCHED} "
             f"CROSS JOIN token_board AS board ON board.mint = place.mint {where} ORDER BY {_TOKEN_ORDERS[order]} LIMIT :limit",
@@ -211,7 +211,7 @@ class Reader:
 
     def token(self, mint: str) -> TokenRow | None:
         """The token with exactly this mint."""
-        rows = self._rows(
+        rows = self.rows(
             f"SELECT {_TOKEN_COLUMNS}, spells.reason FROM tokens AS place LEFT JOIN spells ON {_IS_WATCHED} "
             "JOIN token_board AS board ON board.mint = place.mint WHERE place.mint = :mint",
             mint=mint,
@@ -220,7 +220,7 @@ class Reader:
 
     def mints_beginning_with(self, start: str, *, limit: int) -> list[str]:
         """At most *limit* known mints that begin with *start*."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT mint FROM tokens WHERE mint >= :start AND mint < :beyond ORDER BY mint LIMIT :limit",
             start=start,
             beyond=f"{start}\x7f",
@@ -235,7 +235,7 @@ class Reader:
         unplaced = f"log.chain_key IS NULL ORDER BY log.received_at_us {way}"
         found: list[TradeRow] = []
         for part in (placed, unplaced) if chosen.oldest_first else (unplaced, placed):
-            rows = self._rows(
+            rows = self.rows(
                 f"SELECT {_TRADE_COLUMNS} FROM trade_log AS log "
                 f"WHERE log.mint = :mint {chosen.condition} AND {part} LIMIT :limit",
                 mint=mint,
@@ -250,7 +250,7 @@ class Reader:
         way = "" if chosen.oldest_first else "DESC"
         kind = "" if chosen.side is None else "AND is_buy = (:side = 'buy')"
         states = "1, 2" if chosen.confirmed_only else "0, 1, 2"
-        rows = self._rows(
+        rows = self.rows(
             # The view has no key for the arrival: the last few signatures are looked up in it.
             "WITH last AS (SELECT DISTINCT token_id, signature FROM ("
             f"SELECT token_id, signature FROM trades WHERE state IN ({states}) {kind} ORDER BY id {way} LIMIT :limit)) "
@@ -265,12 +265,12 @@ class Reader:
 
     def open_spells(self) -> list[SpellRow]:
         """What is watched, in the order in which it was begun."""
-        rows = self._rows(f"SELECT {_SPELL_COLUMNS} WHERE ended_at_us IS NULL ORDER BY started_at_us, spells.id")
+        rows = self.rows(f"SELECT {_SPELL_COLUMNS} WHERE ended_at_us IS NULL ORDER BY started_at_us, spells.id")
         return [SpellRow(*row) for row in rows]
 
     def spells(self, address: str, *, limit: int) -> list[SpellRow]:
         """The last *limit* spells of one token or wallet, the newest first."""
-        rows = self._rows(
+        rows = self.rows(
             f"SELECT {_SPELL_COLUMNS} WHERE spells.kind IN ('token', 'wallet') AND spells.address = :address "
             "ORDER BY started_at_us DESC LIMIT :limit",
             address=address,
@@ -280,7 +280,7 @@ class Reader:
 
     def completeness(self) -> dict[str, int]:
         """How many of the watched tokens have which completeness."""
-        rows = self._rows(
+        rows = self.rows(
             f"SELECT board.completeness, count(*) FROM tokens AS place JOIN spells ON {_IS_WATCHED} "
             "JOIN token_board AS board ON board.mint = place.mint GROUP BY board.completeness"
         )
@@ -288,7 +288,7 @@ class Reader:
 
     def gap_counts(self) -> list[GapCount]:
         """What is not closed, by cause, most first."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT cause, sum(state = 'open'), sum(state = 'filling'), sum(state = 'unfillable'), min(from_us) "
             "FROM gaps WHERE state <> 'closed' GROUP BY cause ORDER BY count(*) DESC, cause"
         )
@@ -296,7 +296,7 @@ class Reader:
 
     def gaps_of(self, mint: str, *, limit: int) -> list[GapRow]:
         """At most *limit* gaps that are not closed: those of this token, and those of all tokens while it was watched."""
-        rows = self._rows(
+        rows = self.rows(
             f"SELECT {_GAP_COLUMNS} FROM gaps WHERE mint = :mint AND state <> 'closed' "
             f"UNION ALL SELECT {_GAP_COLUMNS} FROM gaps WHERE mint IS NULL AND signature IS NULL AND state <> 'closed' "
             f"AND cause NOT IN ('refused', 'limit', 'budget') AND EXISTS ({_WATCHED_THEN}) "
@@ -308,7 +308,7 @@ class Reader:
 
     def sources_of(self, mint: str, *, last: int) -> SourceCounts:
         """Who delivered the *last* trades of a token, in the chain's order."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT ifnull(sum(state <= 2), 0), count(CASE WHEN state <= 2 THEN pumpportal_at_us END), "
             "count(CASE WHEN state <= 2 THEN helius_at_us END), count(CASE WHEN state <= 2 THEN backfill_at_us END), "
             "ifnull(sum(state <= 2 AND backfill_at_us IS NOT NULL AND helius_at_us IS NULL AND pumpportal_at_us IS NULL), 0), "
@@ -321,19 +321,20 @@ class Reader:
 
     def scoreboard(self, *, last: int = 20_000) -> list[Score]:
         """What each source delivered, missed, invented and delivered late, of the *last* rows of ``trades``."""
-        return scores(self._rows(LAST_TRADES, last=last), self._rows(SPELLS, last=last))
+        return scores(self.rows(LAST_TRADES, last=last), self.rows(SPELLS, last=last))
 
     def quotes(self) -> dict[str, int | None]:
         """Mint -> decimals of what tokens trade against; None: not known."""
-        return dict(self._rows("SELECT mint, decimals FROM quotes"))
+        return dict(self.rows("SELECT mint, decimals FROM quotes"))
 
     def usage(self) -> list[Usage]:
         """What the providers delivered in the last 31 days."""
         return statements.usage_of(
-            self._rows(f"{statements.USAGE} WHERE day >= date('now', '-31 days') ORDER BY day, provider"),
+            self.rows(f"{statements.USAGE} WHERE day >= date('now', '-31 days') ORDER BY day, provider"),
         )
 
-    def _rows(self, statement: str, **parameters: object) -> list[Any]:
+    def rows(self, statement: str, **parameters: object) -> list[Any]:
+        """Every row of one question: for the modules of this package that ask it."""
         with _readable(self._path), self._engine.connect() as connection:
             return list(connection.execute(sa.text(statement), parameters))
 
