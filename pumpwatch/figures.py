@@ -1,9 +1,9 @@
 """
 PURE. What trades add up to: the position of a wallet in a token, and the minutes of a token's market.
 
-Both are folds over trades in the chain's order. The writer keeps them as it goes (``storage/figures.py``); ``db check`` folds them
-anew. Prices here are ratios of the reserves after a trade, in base units of the quote per base unit of the token: what a whole
-token costs needs the quote's decimals, which may become known later.
+Both are folds over trades in the chain's order. The writer keeps them as it goes (``storage/figures.py``); ``db check`` folds
+them anew. Prices here are ratios of the reserves after a trade, in base units of the quote per base unit of the token: what a
+whole token costs needs the quote's decimals, which may become known later.
 """
 
 from __future__ import annotations
@@ -158,11 +158,15 @@ class Minute(msgspec.Struct, gc=False):
         """Fold trades in the chain's order; None without any."""
         minute = None
         for trade in trades:
-            if minute is None:
-                price = trade.price
-                minute = cls(0, 0, 0, 0, price, price, price, price, trade.slot, trade.chain_key)
+            minute = cls.begun_by(trade) if minute is None else minute
             minute.add(trade)
         return minute
+
+    @classmethod
+    def begun_by(cls, trade: Traded) -> Minute:
+        """A minute without trades, whose first is going to be *trade*."""
+        price = trade.price
+        return cls(0, 0, 0, 0, price, price, price, price, trade.slot, trade.chain_key)
 
     def add(self, trade: Traded) -> None:
         """Add the trade that follows all others in the chain's order."""

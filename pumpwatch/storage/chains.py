@@ -65,6 +65,8 @@ class Chains:
         self._touched: set[int] = set()
         #: Tokens whose order inside a slot is found by linking.
         self._mayhem: set[int] = set()
+        #: Of these, all slots were ordered anew.
+        self._reordered: set[int] = set()
         self._next_id = 1
 
     def forget(self, connection: sa.Connection) -> None:
@@ -72,6 +74,7 @@ class Chains:
         self._chains.clear()
         self._touched.clear()
         self._mayhem.clear()
+        self._reordered.clear()
         self._next_id = int(connection.exec_driver_sql(_NEXT_ID).scalar_one())
 
     def load(self, connection: sa.Connection, token_ids: Iterable[int]) -> None:
@@ -118,8 +121,14 @@ class Chains:
     def set_mayhem(self, connection: sa.Connection, token_id: int) -> None:
         """It is known now that this is a mayhem token: order all that is there of it."""
         self._mayhem.add(token_id)
+        self._reordered.add(token_id)
         connection.exec_driver_sql(_SET_MAYHEM, (token_id,))
         self.order(connection, token_id, (slot for (slot,) in connection.exec_driver_sql(_SLOTS, (token_id,)).all()))
+
+    def take_reordered(self) -> set[int]:
+        """The tokens that have become known as mayhem since the last call: any of their trades may have another key."""
+        reordered, self._reordered = self._reordered, set()
+        return reordered
 
     def order(self, connection: sa.Connection, token_id: int, slots: Iterable[int]) -> None:
         """Give the trades of a mayhem token, in these slots of its curve, the places in which they link."""

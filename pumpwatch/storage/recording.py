@@ -31,6 +31,7 @@ from pumpwatch.events import (
 from pumpwatch.storage import statements
 from pumpwatch.storage.anchoring import forget_matches, write_anchor
 from pumpwatch.storage.chains import Chains, step_of_change
+from pumpwatch.storage.figures import Figures
 from pumpwatch.storage.ids import Ids
 from pumpwatch.storage.judging import Judging
 from pumpwatch.storage.known import SEAMS, known_tokens
@@ -62,7 +63,8 @@ class Recording:
         self._mayhem: set[int] = set()
         self._late: list[Anchor | Listed | GapFilling | GapFilled] = []
         self._counts: dict[str, int] = {}
-        self._trades = Trades(connection, ids, recent, chains)
+        self._figures = Figures(connection, chains)
+        self._trades = Trades(connection, ids, recent, chains, self._figures)
         self.has_gaps = False
         self.kept = 0
         self.kept_bytes = 0
@@ -121,6 +123,7 @@ class Recording:
         for token_id in to_rebuild:
             self._chains.rebuild(self._connection, token_id)
             forget_matches(self._connection, token_id)
+        self._figures.flush(to_rebuild)
         to_judge = self._to_judge | to_rebuild | set(self._chains.flush(self._connection))
         to_judge |= self._judging.unsettled(self._trades.linked)
         told_of = {self._ids.token(event.mint) for event in self._late if isinstance(event, Anchor | Listed)}

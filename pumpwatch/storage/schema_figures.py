@@ -222,7 +222,7 @@ VERSION_3: Final = (
         tokens.price_low * 1e6 / quotes.units AS price_low,
         -- Percent of what the curve had to sell; unknown as long as the chain has not told of the creation.
         CASE
-            WHEN tokens.migrated_signature IS NOT NULL OR tokens.last_venue = 1 OR tokens.completed_signature IS NOT NULL THEN 100.0
+            WHEN tokens.last_venue = 1 OR coalesce(tokens.migrated_signature, tokens.completed_signature) IS NOT NULL THEN 100.0
             ELSE (tokens.start_real_token_reserves - ifnull(tokens.last_real_token_reserves, tokens.start_real_token_reserves))
                 * 100.0 / tokens.start_real_token_reserves
         END AS progress,
@@ -232,7 +232,8 @@ VERSION_3: Final = (
         tokens.is_holder_reward,
         creating.bought AS creator_bought, -- confirmed, base units
         creating.sold AS creator_sold,
-        (tokens.last_virtual_quote_reserves / quotes.units) / (tokens.last_virtual_token_reserves / 1e6) * {_USD_NOW} AS price_usd,
+        (tokens.last_virtual_quote_reserves / quotes.units) / (tokens.last_virtual_token_reserves / 1e6) * {_USD_NOW}
+            AS price_usd,
         (tokens.last_virtual_quote_reserves / quotes.units) / tokens.last_virtual_token_reserves * tokens.token_total_supply
             * {_USD_NOW} AS market_cap_usd,
         {_USD_AT} AS usd_at -- when the rate behind them was asked for

@@ -18,6 +18,7 @@ from pumpwatch.errors import DatabaseError
 from pumpwatch.events import Delivery, GapOpened, PoolSeen, Rejected, SpellStarted, Usage
 from pumpwatch.storage import database, statements
 from pumpwatch.storage.chains import Chains
+from pumpwatch.storage.figures import rebuild
 from pumpwatch.storage.ids import Ids
 from pumpwatch.storage.judging import Judging, Unsettled
 from pumpwatch.storage.recent import RecentSignatures
@@ -101,6 +102,7 @@ class Store:
             database.prepare(engine, path, origin=origin, version=pumpwatch.__version__)
             store = cls(engine, path, break_grace_seconds=break_grace_seconds, everything=everything)
             store._link_all()
+            store._figure_all()
         except BaseException:
             engine.dispose()
             raise
@@ -120,6 +122,16 @@ class Store:
                 judging.judge((token_id,))
             connection.exec_driver_sql("DELETE FROM meta WHERE key = 'to_link'")
         self._stale = False
+
+    def _figure_all(self) -> None:
+        """Make the figures of a file that was written before there were any."""
+        if not self._read("SELECT 1 FROM meta WHERE key = 'to_figure'"):
+            return
+        logger.info("adding up all trades of {}: once, after an update", self._path)
+        with database.translated(self._path), self._engine.begin() as connection:
+            for (token_id,) in connection.exec_driver_sql("SELECT id FROM tokens WHERE trades > 0").all():
+                rebuild(connection, token_id)
+            connection.exec_driver_sql("DELETE FROM meta WHERE key = 'to_figure'")
 
     def apply(self, deliveries: Sequence[Delivery]) -> None:
         """

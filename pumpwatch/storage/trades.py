@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from pumpwatch.events import Trade, TradesDropped
 from pumpwatch.market import chain_key
 from pumpwatch.storage import statements
 from pumpwatch.storage.chains import Chains
+from pumpwatch.storage.figures import Figures
 from pumpwatch.storage.identity import Row, count, merge
 from pumpwatch.storage.ids import Ids
 from pumpwatch.storage.recent import RecentSignatures
@@ -41,6 +43,16 @@ _of_step = operator.itemgetter(
 _LARGEST = 2**63 - 1
 
 
+@dataclass(slots=True)
+class _Changes:
+    """What a batch does: to the totals of tokens, and to rows; and the trades that are to be linked."""
+
+    totals: dict[int, list[int]] = field(default_factory=dict)
+    inserts: list[_Values] = field(default_factory=list)
+    updates: list[_Values] = field(default_factory=list)
+    steps: list[tuple[int, _Values]] = field(default_factory=list)
+
+
 class Trades:
     """
     For one transaction.
@@ -51,11 +63,12 @@ class Trades:
         linked: Tokens that got a new step.
     """
 
-    def __init__(self, connection: sa.Connection, ids: Ids, recent: RecentSignatures, chains: Chains) -> None:
+    def __init__(self, connection: sa.Connection, ids: Ids, recent: RecentSignatures, chains: Chains, figures: Figures) -> None:
         self._connection = connection
         self._ids = ids
         self._recent = recent
         self._chains = chains
+        self._figures = figures
         self.added = 0
         self.to_rebuild: set[int] = set()
         self.linked: set[int] = set()
@@ -72,46 +85,57 @@ class Trades:
             for other in tokens if len(tokens) > 1 else ():
                 groups.setdefault((other, trade.signature), [])
         stored = self._stored(groups)
-        totals: dict[int, list[int]] = {}
-        inserts: list[_Values] = []
-        updates: list[_Values] = []
-        steps: list[tuple[int, _Values]] = []
+        changes = _Changes()
         for group, arrived in groups.items():
             token_id, signature = group
-            total = totals.setdefault(token_id, [0, 0, 0, 0, 0])
+            total = changes.totals.setdefault(token_id, [0, 0, 0, 0, 0])
             before = stored.get(group, [])
-            if not before and len(arrived) == 1 and len(tokens_of[signature]) == 1:
-                values = arrived[0]
-                inserts.append(values + group)
-                count(total, values[_STATE], values[_IS_BUY], values[_QUOTE_AMOUNT])
-                if values[_STATE] == CONFIRMED:
-                    steps.append((token_id, values))
+            if before or len(arrived) != 1 or len(tokens_of[signature]) != 1:
+                of_transaction = [(token, signature) for token in tokens_of[signature]]
+                rows = merge(
+                    [*before, *(Row(*values) for values in arrived)],
+                    settled=lambda of=of_transaction: self._is_settled(of, groups, stored),  # type: ignore[misc]
+                )
+                self._change(group, before, rows, changes)
                 continue
-            for row in before:
-                count(total, row.state, row.is_buy, row.quote_amount, sign=-1)
-            of_transaction = [(token, signature) for token in tokens_of[signature]]
-            rows = merge(
-                [*before, *(Row(*values) for values in arrived)],
-                settled=lambda of=of_transaction: self._is_settled(of, groups, stored),  # type: ignore[misc]
-            )
-            known = {row.event_index: _placed(row) for row in before if row.state in (CONFIRMED, FINALIZED)}
-            for row in rows:
-                count(total, row.state, row.is_buy, row.quote_amount)
-                values = msgspec.structs.astuple(row)
-                if row.state in (CONFIRMED, FINALIZED):
-                    place = known.get(row.event_index)
-                    if place is None:
-                        steps.append((token_id, values))
-                    elif place != _placed(row):  # it landed again, in another block
-                        self.to_rebuild.add(token_id)
-                if row.id is None:
-                    inserts.append(values + group)
-                else:
-                    updates.append((*values[1:], row.id))
-        self._execute(statements.UPDATE_TRADE, updates)
-        self._execute(statements.INSERT_TRADE, inserts)
-        self._add_to_tokens(totals)
-        self._add_steps(steps)
+            values = arrived[0]
+            changes.inserts.append(values + group)
+            count(total, values[_STATE], values[_IS_BUY], values[_QUOTE_AMOUNT])
+            self._figures.add(token_id, values)
+            if values[_STATE] == CONFIRMED:
+                changes.steps.append((token_id, values))
+        self._execute(statements.UPDATE_TRADE, changes.updates)
+        self._execute(statements.INSERT_TRADE, changes.inserts)
+        self._add_to_tokens(changes.totals)
+        self._add_steps(changes.steps)
+
+    def _change(self, group: _Group, before: list[Row], after: list[Row], changes: _Changes) -> None:
+        """Let the rows *after* stand in the place of those *before*."""
+        token_id = group[0]
+        total = changes.totals[token_id]
+        for row in before:
+            count(total, row.state, row.is_buy, row.quote_amount, sign=-1)
+            self._figures.take(token_id, msgspec.structs.astuple(row))
+        known = {row.event_index: row for row in before if row.state in (CONFIRMED, FINALIZED)}
+        for row in after:
+            count(total, row.state, row.is_buy, row.quote_amount)
+            is_new = row.state == PROVISIONAL
+            if row.state in (CONFIRMED, FINALIZED):
+                twin = known.get(row.event_index)
+                is_new = twin is None
+                if twin is None:
+                    changes.steps.append((token_id, msgspec.structs.astuple(row)))
+                elif _placed(twin) == _placed(row):
+                    row.chain_key = twin.chain_key  # which linking may have given it
+                else:  # it landed again, in another block
+                    self.to_rebuild.add(token_id)
+            values = msgspec.structs.astuple(row)
+            if is_new:
+                self._figures.add(token_id, values)
+            if row.id is None:
+                changes.inserts.append(values + group)
+            else:
+                changes.updates.append((*values[1:], row.id))
 
     def _add_steps(self, steps: list[tuple[int, _Values]]) -> None:
         """Link newly confirmed trades to the chains of their tokens."""
@@ -142,6 +166,7 @@ class Trades:
         dropped = [row for row in self._stored({group: []}).get(group, []) if row.state == PROVISIONAL]
         for row in dropped:
             count(total, row.state, row.is_buy, row.quote_amount, sign=-1)
+            self._figures.take(token_id, msgspec.structs.astuple(row))
         self._execute(statements.SET_STATE, [(DROPPED, row.id) for row in dropped])
         self._add_to_tokens({token_id: total})
 
@@ -210,5 +235,6 @@ class Trades:
 
 
 def _placed(row: Row) -> tuple[int | None, ...]:
-    """Where a trade of the chain stands in it."""
-    return row.slot, row.token_amount, row.virtual_token_reserves, row.virtual_quote_reserves
+    """Where a trade of the chain stands in it, and what its figures are made of."""
+    of_state = (row.slot, row.block_time, row.virtual_token_reserves, row.virtual_quote_reserves)
+    return *of_state, row.token_amount, row.quote_amount, row.trader_quote_amount

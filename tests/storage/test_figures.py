@@ -1,0 +1,159 @@
+"""Figures are what a fold over all trades gives, whatever the order in which the trades came."""
+
+from __future__ import annotations
+
+import csv
+import random
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from msgspec.structs import replace
+from storage_samples import MINT, chain_trade, message_trade
+
+from pumpwatch.events import Delivery, Event, TokenCreated, Trade, TradesDropped
+from pumpwatch.storage.figures import rebuild
+from pumpwatch.storage.store import Store
+
+TABLES = {
+    "positions": "SELECT * FROM positions ORDER BY token_id, wallet_id",
+    "minutes": "SELECT * FROM minutes ORDER BY token_id, minute",
+    "tokens": "SELECT id, wallets, price_high, price_low, first_trade_at, last_trade_at, hex(last_key), last_venue, "
+    "last_virtual_token_reserves, last_virtual_quote_reserves, last_real_token_reserves FROM tokens ORDER BY id",
+}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "record.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[Store]:
+    store = Store.open(path, origin="simulator")
+    yield store
+    store.close()
+
+
+def figures(path: Path) -> dict[str, list[tuple[Any, ...]]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return {name: connection.execute(query).fetchall() for name, query in TABLES.items()}
+
+
+def folded(path: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """The same after all was folded anew."""
+    copy = path.with_name("copy.db")
+    with closing(sqlite3.connect(path)) as connection, closing(sqlite3.connect(copy)) as to:
+        connection.backup(to)
+    engine = sa.create_engine(f"sqlite:///{copy}")
+    with engine.begin() as connection:
+        for (token_id,) in connection.exec_driver_sql("SELECT id FROM tokens").all():
+            rebuild(connection, token_id)
+    engine.dispose()
+    return figures(copy)
+
+
+def real_trades(corpus: Path) -> list[Trade]:
+    """Trades of a real coin, many of them two in one transaction, in the order of the file."""
+    trades = []
+    places: dict[str, int] = {}
+    with next(iter(sorted((corpus / "trades").glob("FCuk*.csv")))).open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            signature = row["transaction_signature"]
+            places[signature] = places.get(signature, -1) + 1
+            is_buy = row["is_buy"] == "true"
+            quote, fees = int(row["amount_in_sol"]), int(row["fee_amount"]) + int(row["creator_fee_amount"])
+            trades.append(
+                chain_trade(
+                    signature=signature,
+                    event_index=places[signature],
+                    mint=row["token_address"],
+                    wallet=row["wallet_address"],
+                    is_buy=is_buy,
+                    token_amount=int(row["amount_in_token"]),
+                    quote_amount=quote,
+                    trader_quote_amount=quote + fees if is_buy else quote - fees,
+                    virtual_token_reserves=int(row["virtual_token_reserves"]),
+                    virtual_quote_reserves=int(row["virtual_sol_reserves"]),
+                    real_token_reserves=int(row["real_token_reserves"]),
+                    real_quote_reserves=int(row["real_sol_reserves"]),
+                    slot=int(row["block_num"]),
+                    block_time=int(row["block_time"]),
+                )
+            )
+    return trades
+
+
+def told_by_pumpportal(trade: Trade) -> Trade:
+    return message_trade(
+        signature=trade.signature,
+        mint=trade.mint,
+        wallet=trade.wallet,
+        is_buy=trade.is_buy,
+        token_amount=trade.token_amount,
+        quote_amount=trade.quote_amount,
+        virtual_token_reserves=trade.virtual_token_reserves,
+        message_key=trade.virtual_token_reserves,
+    )
+
+
+def deliver(store: Store, told: list[tuple[str, Event]], *, batch: int) -> None:
+    deliveries = [
+        Delivery(source=source, received_at_us=1_000_000 + n, events=(event,)) for n, (source, event) in enumerate(told)
+    ]
+    for start in range(0, len(deliveries), batch):
+        store.apply(deliveries[start : start + batch])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_any_order_of_arrival_gives_the_figures_of_a_fold(store: Store, path: Path, corpus: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    trades = real_trades(corpus)[:400]
+    told: list[tuple[str, Event]] = [("helius", trade) for trade in trades if chance.random() < 0.8]
+    told += [("backfill", trade) for trade in trades if chance.random() < 0.5]
+    told += [("pumpportal", told_by_pumpportal(trade)) for trade in trades if chance.random() < 0.6]
+    told += [("backfill", TradesDropped(signature=trade.signature, mint=trade.mint)) for trade in trades if chance.random() < 0.1]
+    if seed % 2:
+        # The trades of a slot have other places then, from this moment on.
+        somebody = trades[0].wallet
+        created = TokenCreated(
+            signature="c" * 88, mint=trades[0].mint, bonding_curve=somebody, developer=somebody, is_mayhem_mode=True
+        )
+        told.append(("helius", created))
+    if seed:
+        chance.shuffle(told)
+    deliver(store, told, batch=chance.choice([1, 7, 100]))
+
+    found = figures(path)
+    assert found == folded(path)
+    assert len(found["positions"]) >= 30
+    assert len(found["minutes"]) > 1
+
+
+def test_a_trade_that_lands_again_in_another_block_moves_its_figures(store: Store, path: Path) -> None:
+    first = chain_trade(slot=10, block_time=600)
+    deliver(store, [("helius", first), ("backfill", replace(first, slot=500, block_time=780))], batch=1)
+    assert [row[1] for row in figures(path)["minutes"]] == [13]
+    assert figures(path) == folded(path)
+
+
+def test_profit_is_realised_at_average_cost_and_unknown_after_a_transfer(store: Store, path: Path) -> None:
+    def trade(place: int, *, is_buy: bool, tokens: int, quote: int) -> tuple[str, Event]:
+        reserves = {"virtual_token_reserves": 10**15 + place, "virtual_quote_reserves": 30 * 10**9 + place}
+        amounts = {"token_amount": tokens, "quote_amount": quote, "trader_quote_amount": quote}
+        made = chain_trade(signature=f"{place}" * 88, is_buy=is_buy, slot=place, block_time=place, **amounts, **reserves)
+        return "helius", made
+
+    told = [trade(1, is_buy=True, tokens=300, quote=100), trade(2, is_buy=False, tokens=100, quote=50)]
+    deliver(store, told, batch=1)
+    ask = "SELECT net_bought, spent, received, realised_profit, remark FROM position_board"
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute(ask).fetchall() == [(200, 100, 50, 50 - 33, None)]
+        deliver(store, [trade(3, is_buy=False, tokens=201, quote=70)], batch=1)
+        assert connection.execute(ask).fetchall() == [(-1, 100, 120, None, "received by transfer")]
+        deliver(store, [("pumpportal", message_trade(mint=MINT, wallet=chain_trade().wallet, is_buy=True))], batch=1)
+        assert connection.execute("SELECT spent, received, realised_profit FROM position_board").fetchone() == (None, 120, None)
