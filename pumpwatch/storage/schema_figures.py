@@ -127,7 +127,7 @@ VERSION_3: Final = (
         INSERT INTO changes (at_us, token_id, completeness) VALUES ({_NOW_US}, new.id, new.completeness);
     END
     """,
-    "CREATE INDEX trades_wallet ON trades (wallet_id, token_id)",
+    "CREATE INDEX trades_pair ON trades (token_id, wallet_id)",
     "CREATE INDEX trades_time ON trades (block_time)",
     "CREATE INDEX tokens_last_trade ON tokens (last_trade_at)",
     "DROP VIEW trade_log",
