@@ -34,7 +34,7 @@ DATA, ARCHITECTURE = ROOT / "docs" / "data.md", ROOT / "docs" / "architecture.md
 DOCUMENTS = (README, CHANGELOG, *sorted((ROOT / "docs").glob("*.md")))
 
 PACKAGE = ROOT / "pumpwatch"
-VIEWS = ("trade_log", "token_board")
+VIEWS = ("trade_log", "token_board", "position_board")
 
 #: What stands for a value of the reader's in the commands shown.
 PLACEHOLDERS = {
