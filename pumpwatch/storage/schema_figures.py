@@ -19,6 +19,57 @@ _USD_NOW: Final = "(SELECT usd FROM rates WHERE rates.quote_id = quotes.id ORDER
 _USD_AT: Final = "(SELECT at_us / 1000000 FROM rates WHERE rates.quote_id = quotes.id ORDER BY rates.minute DESC LIMIT 1)"
 _NOW_US: Final = "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
 
+#: What trade_log says of a row of trades, and the tables that it says it from: also for what reads rows that are not in the view.
+TRADE_COLUMNS: Final = f"""
+    trades.signature,
+    trades.event_index,
+    trades.slot,
+    trades.block_time,
+    min(ifnull(trades.pumpportal_at_us, 9223372036854775807), ifnull(trades.helius_at_us, 9223372036854775807),
+        ifnull(trades.backfill_at_us, 9223372036854775807)) AS received_at_us,
+    tokens.mint,
+    tokens.symbol,
+    wallets.address AS wallet,
+    CASE trades.is_buy WHEN 1 THEN 'buy' ELSE 'sell' END AS side,
+    CASE trades.venue WHEN 0 THEN 'curve' ELSE 'pool' END AS venue,
+    trades.token_amount,
+    -- PumpPortal's amounts are SOL-shaped even where a token trades against something else.
+    CASE WHEN trades.state = 0 AND quotes.id <> 1 THEN NULL ELSE trades.quote_amount END AS quote_amount,
+    trades.trader_quote_amount,
+    quotes.mint AS quote_mint,
+    trades.protocol_fee,
+    trades.creator_fee,
+    trades.lp_fee,
+    trades.virtual_token_reserves,
+    trades.virtual_quote_reserves,
+    trades.real_token_reserves,
+    trades.real_quote_reserves,
+    (trades.virtual_quote_reserves / quotes.units) / (trades.virtual_token_reserves / 1e6) AS price,
+    (trades.virtual_quote_reserves / quotes.units) / (trades.virtual_token_reserves / 1e6) * {_USD_OF_TRADE} AS price_usd,
+    CASE
+        WHEN trades.by_mayhem_agent THEN NULL
+        WHEN trades.is_buy THEN
+            (trades.virtual_quote_reserves * 1.0 / trades.virtual_token_reserves)
+            * (trades.virtual_token_reserves + trades.token_amount)
+            / (trades.virtual_quote_reserves - trades.quote_amount - ifnull(trades.lp_fee, 0)) - 1
+        ELSE
+            (trades.virtual_quote_reserves * 1.0 / trades.virtual_token_reserves)
+            * (trades.virtual_token_reserves - trades.token_amount)
+            / (trades.virtual_quote_reserves + trades.quote_amount - ifnull(trades.lp_fee, 0)) - 1
+    END AS price_impact,
+    substr(
+        CASE WHEN trades.pumpportal_at_us IS NULL THEN '' ELSE ',pumpportal' END
+        || CASE WHEN trades.helius_at_us IS NULL THEN '' ELSE ',helius' END
+        || CASE WHEN trades.backfill_at_us IS NULL THEN '' ELSE ',backfill' END, 2) AS sources,
+    CASE trades.state WHEN 0 THEN 0 ELSE 1 END AS confirmed,
+    trades.chain_key
+"""
+TRADE_TABLES: Final = """trades
+    JOIN tokens ON tokens.id = trades.token_id
+    JOIN wallets ON wallets.id = trades.wallet_id
+    LEFT JOIN quotes ON quotes.id = ifnull(trades.quote_id, tokens.quote_id)
+"""
+
 VERSION_3: Final = (
     # Of a break or doubt: the token reserve that the step behind it finds; -1 behind the last trade of a curve.
     "ALTER TABLE gaps ADD COLUMN place INTEGER NOT NULL DEFAULT 0",
@@ -111,13 +162,13 @@ VERSION_3: Final = (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         at_us INTEGER NOT NULL,
         token_id INTEGER NOT NULL,
-        trade_id INTEGER, -- its state changed; null: the token's completeness did
+        trade_id INTEGER, -- its state changed, or it landed again in another slot; null: the token's completeness did
         state INTEGER,
         completeness TEXT
     ) STRICT
     """,
     f"""
-    CREATE TRIGGER trade_changed AFTER UPDATE OF state ON trades WHEN old.state <> new.state BEGIN
+    CREATE TRIGGER trade_changed AFTER UPDATE OF state, slot ON trades WHEN old.state <> new.state OR old.slot <> new.slot BEGIN
         INSERT INTO changes (at_us, token_id, trade_id, state) VALUES ({_NOW_US}, new.token_id, new.id, new.state);
     END
     """,
@@ -131,57 +182,7 @@ VERSION_3: Final = (
     "CREATE INDEX trades_time ON trades (block_time)",
     "CREATE INDEX tokens_last_trade ON tokens (last_trade_at)",
     "DROP VIEW trade_log",
-    f"""
-    CREATE VIEW trade_log AS
-    SELECT
-        trades.signature,
-        trades.event_index,
-        trades.slot,
-        trades.block_time,
-        min(ifnull(trades.pumpportal_at_us, 9223372036854775807), ifnull(trades.helius_at_us, 9223372036854775807),
-            ifnull(trades.backfill_at_us, 9223372036854775807)) AS received_at_us,
-        tokens.mint,
-        tokens.symbol,
-        wallets.address AS wallet,
-        CASE trades.is_buy WHEN 1 THEN 'buy' ELSE 'sell' END AS side,
-        CASE trades.venue WHEN 0 THEN 'curve' ELSE 'pool' END AS venue,
-        trades.token_amount,
-        -- PumpPortal's amounts are SOL-shaped even where a token trades against something else.
-        CASE WHEN trades.state = 0 AND quotes.id <> 1 THEN NULL ELSE trades.quote_amount END AS quote_amount,
-        trades.trader_quote_amount,
-        quotes.mint AS quote_mint,
-        trades.protocol_fee,
-        trades.creator_fee,
-        trades.lp_fee,
-        trades.virtual_token_reserves,
-        trades.virtual_quote_reserves,
-        trades.real_token_reserves,
-        trades.real_quote_reserves,
-        (trades.virtual_quote_reserves / quotes.units) / (trades.virtual_token_reserves / 1e6) AS price,
-        (trades.virtual_quote_reserves / quotes.units) / (trades.virtual_token_reserves / 1e6) * {_USD_OF_TRADE} AS price_usd,
-        CASE
-            WHEN trades.by_mayhem_agent THEN NULL
-            WHEN trades.is_buy THEN
-                (trades.virtual_quote_reserves * 1.0 / trades.virtual_token_reserves)
-                * (trades.virtual_token_reserves + trades.token_amount)
-                / (trades.virtual_quote_reserves - trades.quote_amount - ifnull(trades.lp_fee, 0)) - 1
-            ELSE
-                (trades.virtual_quote_reserves * 1.0 / trades.virtual_token_reserves)
-                * (trades.virtual_token_reserves - trades.token_amount)
-                / (trades.virtual_quote_reserves + trades.quote_amount - ifnull(trades.lp_fee, 0)) - 1
-        END AS price_impact,
-        substr(
-            CASE WHEN trades.pumpportal_at_us IS NULL THEN '' ELSE ',pumpportal' END
-            || CASE WHEN trades.helius_at_us IS NULL THEN '' ELSE ',helius' END
-            || CASE WHEN trades.backfill_at_us IS NULL THEN '' ELSE ',backfill' END, 2) AS sources,
-        CASE trades.state WHEN 0 THEN 0 ELSE 1 END AS confirmed,
-        trades.chain_key
-    FROM trades
-    JOIN tokens ON tokens.id = trades.token_id
-    JOIN wallets ON wallets.id = trades.wallet_id
-    LEFT JOIN quotes ON quotes.id = ifnull(trades.quote_id, tokens.quote_id)
-    WHERE trades.state <= 2
-    """,
+    f"CREATE VIEW trade_log AS SELECT {TRADE_COLUMNS} FROM {TRADE_TABLES} WHERE trades.state <= 2",
     "DROP VIEW token_board",
     f"""
     CREATE VIEW token_board AS
