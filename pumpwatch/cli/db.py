@@ -18,9 +18,20 @@ def register(commands: Any) -> None:
     redecode.set_defaults(function=_redecode)
     redecode.allow_abbrev = False
     redecode.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    check = actions.add_parser("check", help="count every number again from the trades, and look for damage; 1 if one is wrong")
+    check.set_defaults(function=_check)
+    check.allow_abbrev = False
+    check.add_argument("--repair", action="store_true", help="make wrong numbers anew from the trades (no worker may run)")
+    check.add_argument("--json", action="store_true", help="one JSON document on standard output")
 
 
 def _redecode(settings: Settings, arguments: argparse.Namespace) -> int:
     from pumpwatch.cli.redecode import redecode
 
     return redecode(settings, as_json=arguments.json)
+
+
+def _check(settings: Settings, arguments: argparse.Namespace) -> int:
+    from pumpwatch.cli.check_record import check_record
+
+    return check_record(settings, as_json=arguments.json, to_repair=arguments.repair)
