@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +33,7 @@ from pumpwatch.feeds.opens import Opens
 from pumpwatch.feeds.pumpportal import PumpPortalFeed
 from pumpwatch.feeds.waits import Waits
 from pumpwatch.feeds.wanted import Wanted
+from pumpwatch.prices import Prices, may_run
 from pumpwatch.providers import Provider, provider_named, provider_of
 from pumpwatch.storage.intake import Intake
 from pumpwatch.storage.lock import beside
@@ -45,6 +46,7 @@ from pumpwatch.writer import Writer
 #: Remembered: pools, and tokens judged.
 _MOST_POOLS: Final = 50_000
 _RPC_TIMEOUT_SECONDS: Final = 15.0
+_ROOM_SECONDS: Final = 1.0
 
 
 class Parts:
@@ -61,6 +63,7 @@ class Parts:
     Attributes:
         chain: Profile of the chain's feed.
         backfill: None where it is not enabled, or there is no chain's feed.
+        prices: None where it is not enabled, or no source is for data of this origin.
         restart_gap: Trades are unseen from its beginning until the feeds deliver again; None: none are.
         drift: Whether the programs on chain still speak as we know.
     """
@@ -97,6 +100,7 @@ class Parts:
         self.feeds = () if alone else tuple(self._build_feeds(pools))
         repairs = alone or (settings.backfill.enabled and settings.helius.enabled)
         self.backfill = self._build_backfill(pools) if repairs else None
+        self.prices = None if alone or not may_run(settings.prices, origin) else self._build_prices()
         spells = store.open_spells()
         self.watchlist = Watchlist(
             settings.watch,
@@ -122,12 +126,12 @@ class Parts:
     @property
     def producers(self) -> tuple[WorkerThread, ...]:
         """The threads that put something in."""
-        return (*self.feeds, self.watchlist, *self._repairers())
+        return (*self.feeds, self.watchlist, *self._askers())
 
     @property
     def threads(self) -> tuple[WorkerThread, ...]:
         """All threads, in the order of their start: first the one that takes."""
-        return (self.writer, self.watchlist, *self._repairers(), *self.feeds)
+        return (self.writer, self.watchlist, *self._askers(), *self.feeds)
 
     def feeds_of_trades(self) -> list[Feed]:
         """Those that deliver the trades of all watched tokens: the chain's, or without it what there is."""
@@ -145,8 +149,8 @@ class Parts:
 
     # Building
 
-    def _repairers(self) -> tuple[WorkerThread, ...]:
-        return () if self.backfill is None else (self.backfill,)
+    def _askers(self) -> tuple[WorkerThread, ...]:
+        return tuple(thread for thread in (self.backfill, self.prices) if thread is not None)
 
     def _gap_at_start(self, *, is_watching: bool, now_us: int) -> GapOpened | None:
         """What is watched trades unseen until the feeds deliver again: since the last data that were stored, or since now."""
@@ -235,6 +239,19 @@ class Parts:
             listed=lambda: self.watchlist.mints(),
             noticed=self._on_fetched,
             found_pools=self._on_pools,
+        )
+
+    def _build_prices(self) -> Prices:
+        def put_history(events: Sequence[Event]) -> bool:
+            told = Delivery(source="pumpwatch", received_at_us=time.time_ns() // 1000, events=tuple(events))
+            return self.intake.put_backfill(told, timeout_seconds=_ROOM_SECONDS)
+
+        return Prices(
+            self._settings.prices,
+            database=self._settings.pumpwatch.database,
+            put=lambda events: self.tell(*events),
+            put_history=put_history,
+            origin=self._origin,
         )
 
     def _handlers(self) -> Mapping[str, Callable[[Request], Answer]]:

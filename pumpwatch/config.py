@@ -23,6 +23,7 @@ from pumpwatch.config_model import (
     BudgetSettings,
     ConnectionSettings,
     HeliusSettings,
+    PricesSettings,
     PumpPortalSettings,
     PumpwatchSettings,
     Settings,
@@ -39,6 +40,7 @@ __all__ = [
     "ConnectionSettings",
     "Endpoint",
     "HeliusSettings",
+    "PricesSettings",
     "PumpPortalSettings",
     "PumpwatchSettings",
     "Settings",
@@ -51,6 +53,7 @@ CONFIG_FILE: Final = "pumpwatch.ini"
 
 _SHORTEST_KEY = 8
 _SHORTEST_LONGEST_BACKOFF_SECONDS = 5
+_SHORTEST_REFRESH_SECONDS = 15
 
 
 def load(*, config: Path | None, environ: Mapping[str, str], directory: Path) -> Settings:
@@ -101,6 +104,8 @@ class _Builder:
         keys = {name: self._api_key(name) for name in self._raw.secrets}
         found = {section: self._section(section) for section in SECTIONS}
         self._put_endpoints(found["pumpportal"], found["helius"], keys)
+        if "endpoint" in found["prices"]:
+            self._put_endpoint(found["prices"], "prices", "url", "endpoint", "", None, "")
         self._put_paths(found["pumpwatch"])
         settings = Settings(
             **{section: of(**found[section]) for section, of in SECTIONS.items()},
@@ -186,6 +191,13 @@ class _Builder:
             )
         self._check_helius(settings.helius)
         self._check_connection(settings)
+        prices = settings.prices
+        is_ours = prices.endpoint is not None and prices.endpoint.is_loopback
+        if prices.enabled and prices.refresh_seconds < _SHORTEST_REFRESH_SECONDS and not is_ours:
+            self._problems.append(
+                f"{self._where('prices', 'refresh_seconds')} ({prices.refresh_seconds:g}) must be at least "
+                f"{_SHORTEST_REFRESH_SECONDS}: servers refuse those who hammer them"
+            )
 
     def _check_helius(self, helius: HeliusSettings) -> None:
         if helius.enabled and helius.scope == "all" and helius.ws.belongs_to("helius-rpc.com") and not helius.accept_cost:

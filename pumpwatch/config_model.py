@@ -262,6 +262,31 @@ class BackfillSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PricesSettings:
+    enabled: Annotated[
+        bool,
+        Setting(
+            yes_or_no,
+            "Ask what SOL and the other quotes cost in US dollars, now and in the past; no = USD stays unknown. Simulated data "
+            "never gets real prices.",
+        ),
+    ] = True
+    refresh_seconds: Annotated[
+        float, Setting(number(1, 86_400), "Time between two prices of now; at least 15 unless url is this machine.")
+    ] = 60.0
+    endpoint: Annotated[
+        Endpoint | None,
+        Setting(
+            http_url,
+            "One server that answers like Coinbase's spot prices and candles; empty = Coinbase, Jupiter, CoinGecko and Binance, "
+            "without a key, compared with each other.",
+            key="url",
+            default="",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """
     All settings of one process.
@@ -280,6 +305,7 @@ class Settings:
     connection: ConnectionSettings = ConnectionSettings()
     writer: WriterSettings = WriterSettings()
     backfill: BackfillSettings = BackfillSettings()
+    prices: PricesSettings = PricesSettings()
     config_file: Path | None = None
     directory: Path = Path()
     secrets: tuple[str, ...] = field(default=(), repr=False)
@@ -294,6 +320,7 @@ SECTIONS: Final[dict[str, type[Any]]] = {
     "connection": ConnectionSettings,
     "writer": WriterSettings,
     "backfill": BackfillSettings,
+    "prices": PricesSettings,
 }
 
 

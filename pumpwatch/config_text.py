@@ -24,6 +24,7 @@ _SECTION_HEADS = {
     "connection": "How connections are kept.",
     "writer": "How the record is written.",
     "backfill": "How gaps are filled and the record is proven, over HTTP.",
+    "prices": "What is known of US dollars.",
 }
 
 

@@ -363,6 +363,37 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, omit_
     call_credits: int = 0
 
 
+class QuotePriced(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, omit_defaults=True):
+    """
+    What a whole one of a quote cost in a minute. Told in that minute it is live, and replaces what was told before; told later (a
+    close of the past) it only fills a minute that has none.
+
+    Attributes:
+        minute: Unix time / 60.
+        usd: US dollars.
+        source: Who said so: ``coinbase``, ``jupiter``, ``coingecko``, ``binance (USDT)``, or the server of ``[prices] url``.
+        at_us: When it was asked for, by our clock.
+    """
+
+    quote_mint: str
+    minute: int
+    usd: float
+    source: str
+    at_us: int
+
+
+class RatesSought(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, omit_defaults=True):
+    """
+    No source has a close for these minutes of a quote: they are not asked for again. Replaces what was told before.
+
+    Attributes:
+        ranges: First and last minute (unix time / 60) of each stretch.
+    """
+
+    quote_mint: str
+    ranges: tuple[tuple[int, int], ...]
+
+
 Event: TypeAlias = (
     Trade
     | TokenCreated
@@ -382,6 +413,8 @@ Event: TypeAlias = (
     | SpellEnded
     | Covered
     | Usage
+    | QuotePriced
+    | RatesSought
 )
 
 

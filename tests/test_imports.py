@@ -29,7 +29,7 @@ ROWS = (
     ("feeds",),
     ("backfill",),
     ("writer",),
-    ("alerts", "prices", "metadata", "metrics"),
+    ("alerts", "prices", "price_history", "price_server", "rate_sources", "rates", "metadata", "metrics"),
     ("building", "supervisor"),
     ("audit", "export", "replay"),
     ("simulator",),
@@ -38,7 +38,7 @@ ROWS = (
 )
 
 #: These turn bytes into meaning, and must not reach for the world.
-PURE = ("market", "figures", "decode", "continuity", "breaks", "verdict")
+PURE = ("market", "figures", "decode", "continuity", "breaks", "verdict", "rate_sources", "rates")
 WORLD = {
     *(
         "asyncio",

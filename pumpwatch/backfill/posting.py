@@ -1,4 +1,4 @@
-"""POST to one endpoint, bounded as a whole and given up at once when stopping: what the library under it does not promise."""
+"""POST to one endpoint, or GET from it, bounded as a whole and given up when stopping: more than the library under it promises."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import queue
 import socket
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import requests
@@ -44,12 +45,21 @@ class Poster:
     Args:
         timeout_seconds: For the whole of a request, from the connect to the last byte.
         stopping: When set, a request is given up within a tenth of a second.
+        largest_bytes: Of an answer, when it is unpacked.
     """
 
-    def __init__(self, endpoint: Endpoint, *, timeout_seconds: float, stopping: threading.Event | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        timeout_seconds: float,
+        stopping: threading.Event | None = None,
+        largest_bytes: int = LARGEST_ANSWER_BYTES,
+    ) -> None:
         self._endpoint = endpoint
         self._timeout_seconds = timeout_seconds
         self._stopping = stopping
+        self._largest_bytes = largest_bytes
         self._line: _Line | None = None
 
     def post(self, body: bytes) -> Answered:
@@ -62,9 +72,15 @@ class Poster:
             RpcStopped: We are stopping.
 
         """
+        return self._answer(_Job(self._endpoint.url, {"Content-Type": "application/json"}, body))
+
+    def get(self, url: str, *, headers: Mapping[str, str]) -> Answered:
+        """Ask for *url*, of the same server; raises as :meth:`post` does."""
+        return self._answer(_Job(url, headers, None))
+
+    def _answer(self, job: _Job) -> Answered:
         if self._line is None:
-            self._line = _Line(self._endpoint, self._timeout_seconds)
-        job = _Job(body)
+            self._line = _Line(self._endpoint, self._timeout_seconds, self._largest_bytes)
         self._line.put(job)
         deadline = time.monotonic() + self._timeout_seconds
         while not job.done.is_set():
@@ -91,7 +107,9 @@ class Poster:
 
 
 class _Job:
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str], body: bytes | None) -> None:
+        self.url = url
+        self.headers = headers
         self.body = body
         self.done = threading.Event()
         self.answer: Answered | None = None
@@ -101,10 +119,11 @@ class _Job:
 class _Line(threading.Thread):
     """The thread that does the requests of one session."""
 
-    def __init__(self, endpoint: Endpoint, timeout_seconds: float) -> None:
+    def __init__(self, endpoint: Endpoint, timeout_seconds: float, largest_bytes: int) -> None:
         super().__init__(name="rpc request", daemon=True)
         self._endpoint = endpoint
         self._timeout_seconds = timeout_seconds
+        self._largest_bytes = largest_bytes
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._wire = _Wire()
         self.start()
@@ -125,23 +144,24 @@ class _Line(threading.Thread):
             session.mount("https://", adapter)
             while (job := self._jobs.get()) is not None:
                 try:
-                    job.answer = self._ask(session, job.body)
+                    job.answer = self._ask(session, job)
                 except Exception as error:  # noqa: BLE001 - the caller's thread gets it
                     job.error = error
                 job.done.set()
         self._wire.cut()
 
-    def _ask(self, session: requests.Session, body: bytes) -> Answered:
-        with session.post(
-            self._endpoint.url,
-            data=body,
-            headers={"Content-Type": "application/json"},
+    def _ask(self, session: requests.Session, job: _Job) -> Answered:
+        with session.request(
+            "GET" if job.body is None else "POST",
+            job.url,
+            data=job.body,
+            headers=dict(job.headers),
             timeout=self._timeout_seconds,
             allow_redirects=False,
             stream=True,
         ) as response:
             headers = {name.lower(): value for name, value in response.headers.items()}
-            return Answered(response.status_code, headers, _read(response))
+            return Answered(response.status_code, headers, _read(response, self._largest_bytes))
 
 
 class _Wire:
@@ -214,11 +234,11 @@ class _Adapter(requests.adapters.HTTPAdapter):
         return manager
 
 
-def _read(response: requests.Response) -> bytes:
+def _read(response: requests.Response, largest_bytes: int) -> bytes:
     pieces = bytearray()
     for piece in response.iter_content(_PIECE_BYTES):
         pieces += piece
-        if len(pieces) > LARGEST_ANSWER_BYTES:
+        if len(pieces) > largest_bytes:
             raise RpcFailed("the answer is too long")
     return bytes(pieces)
 

@@ -64,6 +64,7 @@ _SETTINGS: Final[Mapping[str, str]] = {
     "PUMPWATCH_BACKFILL_ANCHOR_ACTIVE_SECONDS": "2",
     "PUMPWATCH_BACKFILL_ANCHOR_IDLE_SECONDS": "5",
     "PUMPWATCH_BACKFILL_BREAK_GRACE_SECONDS": "1.5",
+    "PUMPWATCH_PRICES_REFRESH_SECONDS": "2",
 }
 
 
@@ -229,6 +230,7 @@ def worker_environment(simulator: Simulator, target: Path, provider: str | None)
         "PUMPWATCH_PUMPPORTAL_URL": simulator.pumpportal_url,
         "PUMPWATCH_HELIUS_WS_URL": simulator.ws_url,
         "PUMPWATCH_HELIUS_RPC_URL": simulator.rpc_url,
+        "PUMPWATCH_PRICES_URL": simulator.rpc_url,
         "PUMPWATCH_PUMPWATCH_DATABASE": str(target),
         "PUMPWATCH_WATCH_MINTS": opening,
     }

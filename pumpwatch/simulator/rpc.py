@@ -1,4 +1,4 @@
-"""The HTTP side of a Solana RPC node: JSON-RPC on loopback, with a provider's limits and refusals."""
+"""The HTTP side: JSON-RPC of a Solana node on loopback, with a provider's limits and refusals; beside it the exchange."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
+from pumpwatch.simulator import exchange
 from pumpwatch.simulator.logs import dumps
 from pumpwatch.simulator.node import Node
 from pumpwatch.simulator.serving import World
@@ -136,9 +137,20 @@ class _Handler(BaseHTTPRequestHandler):
             status, text = 401, dumps({"jsonrpc": "2.0", "error": {"code": -32401, "message": "Invalid API Key"}})
         else:
             status, text, retry_after = endpoint.answer(body)
+        self._send(status, text, retry_after)
+
+    def do_GET(self) -> None:
+        """Tell a price, as an exchange would."""
+        endpoint = self.server.endpoint
+        if endpoint.trouble.is_off:
+            self.close_connection = True
+            return
+        self._send(*exchange.answer(self.path, time.time()), None)
+
+    def _send(self, status: int, text: str, retry_after: str | None) -> None:
         payload = text.encode()
         self.send_response(status)
-        for name, value in world.headers.items():
+        for name, value in self.server.world.headers.items():
             self.send_header(name, value)
         if retry_after is not None:
             self.send_header("Retry-After", retry_after)

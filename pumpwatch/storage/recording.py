@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import sqlalchemy as sa
 
 from pumpwatch.continuity import State
@@ -18,6 +19,8 @@ from pumpwatch.events import (
     GapOpened,
     Listed,
     PoolSeen,
+    QuotePriced,
+    RatesSought,
     Rejected,
     ReservesChanged,
     SpellEnded,
@@ -220,6 +223,12 @@ class Recording:
                     event.call_credits,
                 )
                 self._execute(statements.ADD_USAGE, [(event.provider, event.day, *numbers)])
+            case QuotePriced():
+                quote_id = self._ids.quote(self._connection, event.quote_mint)
+                self._execute(statements.SET_RATE, [(quote_id, event.minute, event.usd, event.source, event.at_us)])
+            case RatesSought():
+                ranges = msgspec.json.encode(event.ranges).decode()
+                self._execute(statements.SET_META, [(statements.sought_key(event.quote_mint), ranges)])
             case _:
                 raise TypeError(f"{type(event).__name__} is not an event that becomes a row")
 

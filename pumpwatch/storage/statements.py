@@ -105,6 +105,20 @@ INSERT_GAP: Final = """
         state = iif(state = 'closed' AND excluded.to_us > to_us, 'open', state)
     WHERE excluded.to_us IS NOT NULL
 """
+#: A rate that was told in its own minute is live: the last one stays. One of the past fills what is empty.
+SET_RATE: Final = """
+    INSERT INTO rates (quote_id, minute, usd, source, at_us) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (quote_id, minute) DO UPDATE SET usd = excluded.usd, source = excluded.source, at_us = excluded.at_us
+    WHERE excluded.at_us / 60000000 = excluded.minute
+        AND (excluded.at_us >= rates.at_us OR rates.at_us / 60000000 > rates.minute)
+"""
+
+
+def sought_key(quote_mint: str) -> str:
+    """Of ``meta``: the minutes of the past for which no source has a rate."""
+    return f"rates_sought {quote_mint}"
+
+
 INSERT_REJECTED: Final = (
     "INSERT INTO rejected (received_at_us, source, kind, reason, signature, slot, raw) VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
