@@ -14,10 +14,10 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from pumpwatch.decode.addresses import USD1, USDC
 from pumpwatch.errors import DecodeError
 from pumpwatch.events import WRAPPED_SOL
 
-USDC: Final = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
 USDT: Final = "Es9vMFrzaCERmJfrF4H2FYD4KCoNkY11McCe8BenwNYB"
 
 #: No rate that anyone could mean lies outside.
@@ -44,21 +44,23 @@ class Coin(NamedTuple):
     How others name a quote.
 
     Attributes:
-        code: At Coinbase.
-        on_exchange: Coinbase's exchange trades it against US dollars.
+        code: As a person, and Coinbase, calls it.
+        at_coinbase: Coinbase tells its price; *on_exchange*: and its exchange trades it against US dollars.
         binance: Its pair with USDT, taken for US dollars.
     """
 
     code: str
+    at_coinbase: bool
     on_exchange: bool
     coingecko: str
     binance: str | None
 
 
 COINS: Final[Mapping[str, Coin]] = {
-    WRAPPED_SOL: Coin("SOL", on_exchange=True, coingecko="solana", binance="SOLUSDT"),
-    USDC: Coin("USDC", on_exchange=False, coingecko="usd-coin", binance="USDCUSDT"),
-    USDT: Coin("USDT", on_exchange=True, coingecko="tether", binance=None),
+    WRAPPED_SOL: Coin("SOL", at_coinbase=True, on_exchange=True, coingecko="solana", binance="SOLUSDT"),
+    USDC: Coin("USDC", at_coinbase=True, on_exchange=False, coingecko="usd-coin", binance="USDCUSDT"),
+    USD1: Coin("USD1", at_coinbase=False, on_exchange=False, coingecko="usd1-wlfi", binance="USD1USDT"),
+    USDT: Coin("USDT", at_coinbase=True, on_exchange=True, coingecko="tether", binance=None),
 }
 
 
@@ -192,12 +194,12 @@ def _coinbase(base: str) -> Spot:
             raise DecodeError("the price of something else")
         return _told({quote: data.amount})
 
-    return Spot("coinbase", base, COINS.__contains__, askings, read)
+    return Spot("coinbase", base, lambda quote: quote in COINS and COINS[quote].at_coinbase, askings, read)
 
 
 def _coinbase_closes(base: str, *, everything: bool) -> Closes:
     def knows(quote: str) -> bool:
-        return quote in COINS and (everything or COINS[quote].on_exchange)
+        return quote in COINS and (COINS[quote].on_exchange or (everything and COINS[quote].at_coinbase))
 
     def path(quote: str, first: int, last: int) -> str:
         return f"/products/{COINS[quote].code}-USD/candles?granularity=60&start={first * 60}&end={last * 60}"

@@ -11,8 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
+from pumpwatch.decode.addresses import USDC
 from pumpwatch.events import WRAPPED_SOL
-from pumpwatch.rate_sources import USDC, Closes, Spot, public_closes, public_spots
+from pumpwatch.rate_sources import Closes, Spot, public_closes, public_spots
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,12 @@ from price_site import Odd, Sources
 from storage_samples import SIGNATURE, chain_trade, delivery
 
 from pumpwatch.config import Endpoint, PricesSettings
+from pumpwatch.decode.addresses import USDC
 from pumpwatch.errors import DecodeError
 from pumpwatch.events import WRAPPED_SOL, Delivery, Event, PoolSeen, QuotePriced
 from pumpwatch.prices import Prices, may_run
 from pumpwatch.providers import ORIGIN_HEADER
-from pumpwatch.rate_sources import USDC, Asking, dollars, public_closes, public_spots
+from pumpwatch.rate_sources import Asking, dollars, public_closes, public_spots
 from pumpwatch.rates import Offer, Ranges, believed, choose, confirmed
 from pumpwatch.storage.rates import PriceWorklist
 from pumpwatch.storage.store import Store
@@ -275,7 +276,9 @@ def test_an_old_price_of_coingecko_is_no_price_of_now() -> None:
 
 
 def test_all_sources_are_asked_over_tls() -> None:
-    assert all(source.base.startswith("https://") for source in (*public_spots(), *public_closes()))
+    bases = [spot.base for spot in public_spots()] + [closes.base for closes in public_closes()]
+
+    assert all(base.startswith("https://") for base in bases)
 
 
 def test_a_stop_ends_a_request_that_hangs(run: Run, sources: Sources) -> None:

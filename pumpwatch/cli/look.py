@@ -12,6 +12,7 @@ import msgspec
 from pumpwatch.budget import Budget
 from pumpwatch.cli import output
 from pumpwatch.cli.output import AnswerIsNo, Column, Sentence
+from pumpwatch.cli.rates import print_rates, rates_now
 from pumpwatch.config import Settings
 from pumpwatch.errors import UsageError
 from pumpwatch.events import WRAPPED_SOL
@@ -82,6 +83,7 @@ def show_status(settings: Settings, arguments: argparse.Namespace) -> int:
     with open_reader(path) as reader:
         origin, complete, usage = reader.origin(), reader.completeness(), reader.usage()
         gaps, scores = reader.gap_counts(), _enabled(reader.scoreboard(last=_LAST_TRADES), settings)
+        rates = rates_now(reader, now)
     try:
         status = read(path_of(path))
         found = problems(status, now)
@@ -97,13 +99,14 @@ def show_status(settings: Settings, arguments: argparse.Namespace) -> int:
     cost = budget.projection(now, tokens=sum(complete.values()) or None, paid_trades=paid)
     if arguments.json:
         document = {"healthy": not found, "problems": found, "database": str(path), "origin": origin, "completeness": complete}
-        record = {"gaps": gaps, "scoreboard": {"last_trades": _LAST_TRADES, "feeds": scores}}
+        record = {"gaps": gaps, "rates": rates, "scoreboard": {"last_trades": _LAST_TRADES, "feeds": scores}}
         output.print_json({**document, **record, "cost": cost, "usage": usage, "worker": status})
         return 1 if found else 0
     print("healthy" if not found else "\n".join(f"NOT healthy: {visible(problem, limit=300)}" for problem in found))
     if status is not None:
         _print_worker(status, now)
     _print_record(path.name, origin, complete)
+    print_rates(rates)
     _print_gaps(gaps, now)
     _print_scores(scores)
     print("\n".join(cost))

@@ -12,8 +12,9 @@ from pumpwatch.storage.database import reading_engine, translated
 from pumpwatch.storage.queries import Reader
 from pumpwatch.storage.statements import sought_key
 
+#: A close of the past was asked for later than it was true.
 _NEWEST: Final = """
-    SELECT quotes.mint, usd, source, at_us FROM quotes JOIN rates ON rates.quote_id = quotes.id
+    SELECT quotes.mint, usd, source, min(at_us, (minute + 1) * 60000000) FROM quotes JOIN rates ON rates.quote_id = quotes.id
     WHERE rates.minute = (SELECT max(minute) FROM rates WHERE quote_id = quotes.id)
     ORDER BY quotes.id LIMIT :limit
 """
@@ -41,7 +42,7 @@ _NEAREST: Final = """
 
 
 class Rate(msgspec.Struct, frozen=True):
-    """The newest rate of a quote: US dollars for a whole one, who said so, when it was asked for."""
+    """The newest rate of a quote: US dollars for a whole one, who said so, and when that was so."""
 
     quote_mint: str
     usd: float
