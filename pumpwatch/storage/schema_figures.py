@@ -44,8 +44,8 @@ TRADE_COLUMNS: Final = f"""
     trades.virtual_quote_reserves,
     trades.real_token_reserves,
     trades.real_quote_reserves,
-    (trades.virtual_quote_reserves / quotes.units) / (trades.virtual_token_reserves / 1e6) AS price,
-    (trades.virtual_quote_reserves / quotes.units) / (trades.virtual_token_reserves / 1e6) * {_USD_OF_TRADE} AS price_usd,
+    trades.virtual_quote_reserves * 1.0 / trades.virtual_token_reserves * 1e6 / quotes.units AS price,
+    trades.virtual_quote_reserves * 1.0 / trades.virtual_token_reserves * 1e6 / quotes.units * {_USD_OF_TRADE} AS price_usd,
     CASE
         WHEN trades.by_mayhem_agent THEN NULL
         WHEN trades.is_buy THEN
@@ -207,8 +207,8 @@ VERSION_3: Final = (
             WHEN tokens.provisional_volume = 0 THEN tokens.volume
         END AS volume,
         quotes.mint AS quote_mint,
-        (tokens.last_virtual_quote_reserves / quotes.units) / (tokens.last_virtual_token_reserves / 1e6) AS price,
-        (tokens.last_virtual_quote_reserves / quotes.units) / tokens.last_virtual_token_reserves * tokens.token_total_supply
+        tokens.last_virtual_quote_reserves * 1.0 / tokens.last_virtual_token_reserves * 1e6 / quotes.units AS price,
+        tokens.last_virtual_quote_reserves * 1.0 / tokens.last_virtual_token_reserves / quotes.units * tokens.token_total_supply
             AS market_cap,
         tokens.last_trade_at,
         tokens.completeness,
@@ -233,9 +233,9 @@ VERSION_3: Final = (
         tokens.is_holder_reward,
         creating.bought AS creator_bought, -- confirmed, base units
         creating.sold AS creator_sold,
-        (tokens.last_virtual_quote_reserves / quotes.units) / (tokens.last_virtual_token_reserves / 1e6) * {_USD_NOW}
+        tokens.last_virtual_quote_reserves * 1.0 / tokens.last_virtual_token_reserves * 1e6 / quotes.units * {_USD_NOW}
             AS price_usd,
-        (tokens.last_virtual_quote_reserves / quotes.units) / tokens.last_virtual_token_reserves * tokens.token_total_supply
+        tokens.last_virtual_quote_reserves * 1.0 / tokens.last_virtual_token_reserves / quotes.units * tokens.token_total_supply
             * {_USD_NOW} AS market_cap_usd,
         {_USD_AT} AS usd_at -- when the rate behind them was asked for
     FROM tokens
