@@ -11,9 +11,9 @@ import pytest
 from price_site import Odd, Sources
 from storage_samples import SIGNATURE, chain_trade, delivery
 
-from pumpwatch.config import Endpoint, PricesSettings
+from pumpwatch.config import Endpoint, PricesSettings, load
 from pumpwatch.decode.addresses import USDC
-from pumpwatch.errors import DecodeError
+from pumpwatch.errors import DecodeError, SettingsError
 from pumpwatch.events import WRAPPED_SOL, Delivery, Event, PoolSeen, QuotePriced
 from pumpwatch.prices import Prices, may_run
 from pumpwatch.providers import ORIGIN_HEADER
@@ -536,6 +536,38 @@ def test_prices_of_another_origin_are_refused(
         assert all("key=abc" in target for _, target in sources.asked)
     finally:
         run.close()
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"REFRESH_SECONDS": "14"}, "must be at least 15"),
+        ({"REFRESH_SECONDS": "1", "URL": "https://prices.example"}, "must be at least 15"),
+        ({"URL": "http://prices.example"}, "must begin with https://"),
+        ({"ENABLED": "perhaps"}, "is neither yes nor no"),
+    ],
+)
+def test_settings_that_would_hammer_or_show_themselves_are_errors(tmp_path: Path, settings: dict[str, str], says: str) -> None:
+    environ = {f"PUMPWATCH_PRICES_{name}": value for name, value in settings.items()}
+
+    with pytest.raises(SettingsError, match=says):
+        load(config=None, environ=environ, directory=tmp_path)
+
+
+def test_a_url_with_a_key_stays_secret_and_out_of_the_file(tmp_path: Path) -> None:
+    url = "https://prices.example/v1?key=0123456789abcdef"
+    settings = load(config=None, environ={"PUMPWATCH_PRICES_URL": url}, directory=tmp_path)
+
+    assert settings.prices.endpoint is not None
+    assert settings.prices.endpoint.url == url
+    assert "0123456789abcdef" in settings.secrets
+    assert "0123456789abcdef" not in repr(settings)
+    (tmp_path / "pumpwatch.ini").write_text(f"[prices]\nurl = {url}\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match="PUMPWATCH_PRICES_URL"):
+        load(config=None, environ={}, directory=tmp_path)
 
 
 # Pure
