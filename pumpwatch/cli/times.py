@@ -1,0 +1,38 @@
+"""Times on the command line, read the same way by every command. UTC always."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import time
+from datetime import UTC, datetime
+from typing import Final
+
+#: For the help of an option that takes one.
+TIMES: Final = "UTC: 2026-07-04, 2026-07-04T18:30[:05], 90m, 6h or 2d ago, or unix seconds"
+
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_AGO: Final = re.compile(r"([0-9]{1,9})([smhdw])", re.ASCII)
+_UNIX: Final = re.compile(r"[0-9]{9,12}", re.ASCII)
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2})?Z?)?", re.ASCII)
+
+
+def moment_in(argument: str) -> int:
+    """
+    Unix seconds, for argparse: what :data:`TIMES` says.
+
+    Raises:
+        argparse.ArgumentTypeError: It is no time.
+
+    """
+    if ago := _AGO.fullmatch(argument):
+        return max(0, int(time.time()) - int(ago[1]) * _UNITS[ago[2]])
+    if _UNIX.fullmatch(argument):
+        return int(argument)
+    try:
+        if not _DATE.fullmatch(argument):
+            raise ValueError
+        moment = datetime.fromisoformat(argument.removesuffix("Z"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"not a time: give {TIMES}") from None
+    return int(moment.replace(tzinfo=UTC).timestamp())
