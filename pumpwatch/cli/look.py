@@ -1,4 +1,4 @@
-"""``status``, ``tokens``, ``token`` and ``trades``: look at the worker and at the record."""
+"""``status``, ``tokens`` and ``token``: look at the worker and at the record."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pumpwatch.errors import UsageError
 from pumpwatch.events import WRAPPED_SOL
 from pumpwatch.providers import provider_of
 from pumpwatch.status import BackfillStatus, Status, StatusUnreadable, path_of, problems, read
-from pumpwatch.storage.queries import Chosen, GapCount, GapRow, Reader, SourceCounts, SpellRow, TokenRow, TradeRow, open_reader
+from pumpwatch.storage.queries import GapCount, GapRow, Reader, SourceCounts, SpellRow, TokenRow, open_reader
 from pumpwatch.storage.scoreboard import Score
 from pumpwatch.telemetry import visible
 
@@ -42,16 +42,10 @@ _TOKEN_COLUMNS: Final = (
     *(Column("PRICE", 9, is_number=True), Column("IN", 5), Column("MCAP", 8, is_number=True), Column("LAST", 6)),
     Column("RECORD", 8),
 )
-_TRADE_COLUMNS: Final = (
-    *(Column("TIME (UTC)", 14), Column("SIDE", 4), Column("TOKENS", 17, is_number=True)),
-    *(Column("QUOTE", 13, is_number=True), Column("IN", 5)),
-)
-_OF_ALL_TOKENS: Final = (*_TRADE_COLUMNS, Column("SYMBOL", 9), Column("MINT", 9), Column("P", 1))
-_OF_ONE_TOKEN: Final = (*_TRADE_COLUMNS, Column("WALLET", 19), Column("P", 1))
 
 
 def register(commands: Any) -> None:
-    """Add the four commands to the parser's subcommands."""
+    """Add the three commands to the parser's subcommands."""
     status = commands.add_parser("status", help="is it running, is each feed alive, how far behind, what it costs")
     status.set_defaults(function=show_status)
     tokens = commands.add_parser("tokens", help="list the tokens of the record")
@@ -64,15 +58,9 @@ def register(commands: Any) -> None:
     token = commands.add_parser("token", help="all about one token")
     token.add_argument("mint", metavar="MINT", help="its mint, or the beginning of it")
     token.set_defaults(function=show_token)
-    trades = commands.add_parser("trades", help="list trades, the newest first")
-    trades.add_argument("mint", metavar="MINT", nargs="?", help="of this token: its mint, or the beginning of it")
-    trades.add_argument("--side", choices=("buy", "sell"), help="only these")
-    trades.add_argument("--confirmed", action="store_true", help="without provisional ones")
-    trades.add_argument("--oldest", action="store_true", help="the oldest first")
-    trades.set_defaults(function=show_trades)
-    for listing in (tokens, trades):
+    for listing in (tokens,):
         listing.add_argument("--limit", type=_limit, default=20, metavar="N", help="at most so many (default: 20)")
-    for command in (status, tokens, token, trades):
+    for command in (status, tokens, token):
         command.add_argument("--json", action="store_true", help="one JSON document on standard output")
 
 
@@ -272,43 +260,6 @@ def _spell_text(spell: SpellRow) -> str:
     if spell.ended_at_us is None:
         return f"since {since}"
     return f"from {since} to {output.moment(spell.ended_at_us / 1e6)} ({spell.end_reason})"
-
-
-def show_trades(settings: Settings, arguments: argparse.Namespace) -> int:
-    chosen = Chosen(arguments.side, arguments.confirmed, arguments.oldest)
-    with open_reader(settings.pumpwatch.database) as reader:
-        mint = full_mint(reader, arguments.mint) if arguments.mint is not None else None
-        if mint is None:
-            rows = reader.trades(limit=arguments.limit, chosen=chosen)
-        else:
-            rows = reader.trades_of(mint, limit=arguments.limit, chosen=chosen)
-        quotes = reader.quotes()
-        shown = dict.fromkeys(row.mint for row in rows) if mint is None else (mint,)
-        board = {found: reader.token(found) for found in shown}
-    if arguments.json:
-        states = {found: {"completeness": row.completeness, "reason": row.reason} for found, row in board.items() if row}
-        output.print_json({"trades": rows, "completeness": states})
-        return 0
-    if mint is None:
-        output.print_table(_OF_ALL_TOKENS, [(*_trade_cells(row, quotes), row.symbol, row.mint, _mark(row)) for row in rows])
-    else:
-        output.print_table(_OF_ONE_TOKEN, [(*_trade_cells(row, quotes), row.wallet, _mark(row)) for row in rows])
-    if any(not row.confirmed for row in rows):
-        print("p = provisional: reported by PumpPortal, not yet seen on the chain")
-    for record in dict.fromkeys(completeness(row) for row in board.values() if row):
-        output.print_text(f"record {record}")
-    return 0
-
-
-def _trade_cells(row: TradeRow, quotes: Mapping[str, int | None]) -> tuple[object, ...]:
-    moment = row.block_time if row.block_time is not None else row.received_at_us // 1_000_000
-    tokens = output.amount(row.token_amount, output.TOKEN_DECIMALS)
-    quote = output.amount(row.quote_amount, decimals_of(row.quote_mint, quotes))
-    return output.short_moment(moment), row.side, tokens, quote, output.quote_name(row.quote_mint)
-
-
-def _mark(row: TradeRow) -> str:
-    return "" if row.confirmed else "p"
 
 
 def completeness(row: TokenRow) -> str:

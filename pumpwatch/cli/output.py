@@ -58,9 +58,9 @@ def print_json(document: object) -> None:
 
 def print_table(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> None:
     """The rows under their headings. None is unknown."""
-    print(_line(columns, [column.heading for column in columns]))
+    print(line(columns, [column.heading for column in columns]))
     for row in rows:
-        print(_line(columns, row))
+        print(line(columns, row))
 
 
 def print_text(sentence: str) -> None:
@@ -143,7 +143,8 @@ def _utc(unix_seconds: float) -> datetime:
     return datetime.fromtimestamp(min(max(unix_seconds, 0.0), latest), tz=UTC)
 
 
-def _line(columns: Sequence[Column], row: Sequence[Any]) -> str:
+def line(columns: Sequence[Column], row: Sequence[Any]) -> str:
+    """One row of a table. None is unknown."""
     cells = []
     for column, value in zip(columns, row, strict=True):
         if column.is_number:

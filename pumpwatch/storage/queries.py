@@ -8,6 +8,7 @@ at all of them.
 from __future__ import annotations
 
 import contextlib
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
@@ -53,38 +54,6 @@ class TokenRow(msgspec.Struct, frozen=True):
     holes: int | None
     reason: str | None
     watched: str | None
-
-
-class TradeRow(msgspec.Struct, frozen=True):
-    """A row of ``trade_log``; *chain_key* in hexadecimal digits."""
-
-    signature: str
-    event_index: int | None
-    slot: int | None
-    block_time: int | None
-    received_at_us: int
-    mint: str
-    symbol: str | None
-    wallet: str
-    side: str
-    venue: str
-    token_amount: int
-    quote_amount: int | None
-    trader_quote_amount: int | None
-    quote_mint: str | None
-    protocol_fee: int | None
-    creator_fee: int | None
-    lp_fee: int | None
-    virtual_token_reserves: int | None
-    virtual_quote_reserves: int | None
-    real_token_reserves: int | None
-    real_quote_reserves: int | None
-    price: float | None
-    price_usd: float | None
-    price_impact: float | None
-    sources: str
-    confirmed: int
-    chain_key: str | None
 
 
 class SpellRow(msgspec.Struct, frozen=True):
@@ -144,26 +113,7 @@ class SourceCounts(msgspec.Struct, frozen=True):
     dropped: int
 
 
-class Chosen(msgspec.Struct, frozen=True):
-    """Which trades, and from which end."""
-
-    side: Literal["buy", "sell"] | None = None
-    confirmed_only: bool = False
-    oldest_first: bool = False
-
-    @property
-    def condition(self) -> str:
-        """For ``trade_log AS log``, with the parameter ``:side``."""
-        side = " AND log.side = :side" if self.side is not None else ""
-        return side + (" AND log.confirmed = 1" if self.confirmed_only else "")
-
-
-EVERY_TRADE: Final = Chosen()
-
 _TOKEN_COLUMNS: Final = ", ".join(f"board.{name}" for name in TokenRow.__struct_fields__[:-1])
-_TRADE_COLUMNS: Final = ", ".join(
-    "lower(hex(log.chain_key))" if name == "chain_key" else f"log.{name}" for name in TradeRow.__struct_fields__
-)
 _SPELL_COLUMNS: Final = (
     "spells.kind, spells.address, spells.reason, started_at_us, ended_at_us, end_reason, tokens.symbol "
     "FROM spells LEFT JOIN tokens ON spells.kind = 'token' AND tokens.mint = spells.address"
@@ -227,41 +177,6 @@ class Reader:
             limit=limit,
         )
         return [mint for (mint,) in rows]
-
-    def trades_of(self, mint: str, *, limit: int, chosen: Chosen = EVERY_TRADE) -> list[TradeRow]:
-        """At most *limit* trades of one token in the chain's order; those without a place in it (provisional) are the newest."""
-        way = "" if chosen.oldest_first else "DESC"
-        placed = f"log.chain_key IS NOT NULL ORDER BY log.chain_key {way}"
-        unplaced = f"log.chain_key IS NULL ORDER BY log.received_at_us {way}"
-        found: list[TradeRow] = []
-        for part in (placed, unplaced) if chosen.oldest_first else (unplaced, placed):
-            rows = self.rows(
-                f"SELECT {_TRADE_COLUMNS} FROM trade_log AS log "
-                f"WHERE log.mint = :mint {chosen.condition} AND {part} LIMIT :limit",
-                mint=mint,
-                side=chosen.side,
-                limit=limit - len(found),
-            )
-            found += [TradeRow(*row) for row in rows]
-        return found
-
-    def trades(self, *, limit: int, chosen: Chosen = EVERY_TRADE) -> list[TradeRow]:
-        """At most *limit* trades of all tokens in the order in which they arrived."""
-        way = "" if chosen.oldest_first else "DESC"
-        kind = "" if chosen.side is None else "AND is_buy = (:side = 'buy')"
-        states = "1, 2" if chosen.confirmed_only else "0, 1, 2"
-        rows = self.rows(
-            # The view has no key for the arrival: the last few signatures are looked up in it.
-            "WITH last AS (SELECT DISTINCT token_id, signature FROM ("
-            f"SELECT token_id, signature FROM trades WHERE state IN ({states}) {kind} ORDER BY id {way} LIMIT :limit)) "
-            f"SELECT {_TRADE_COLUMNS} FROM last CROSS JOIN tokens ON tokens.id = last.token_id "
-            "CROSS JOIN trade_log AS log ON log.mint = tokens.mint AND log.signature = last.signature "
-            f"AND substr(log.signature, -24) = substr(last.signature, -24) WHERE 1 {chosen.condition} "
-            f"ORDER BY log.received_at_us {way}, log.chain_key {way} LIMIT :limit",
-            side=chosen.side,
-            limit=limit,
-        )
-        return [TradeRow(*row) for row in rows]
 
     def open_spells(self) -> list[SpellRow]:
         """What is watched, in the order in which it was begun."""
@@ -337,6 +252,12 @@ class Reader:
         """Every row of one question: for the modules of this package that ask it."""
         with _readable(self._path), self._engine.connect() as connection:
             return list(connection.execute(sa.text(statement), parameters))
+
+    def numbers(self, statement: str, **parameters: object) -> array[int]:
+        """The only column of a question, integers, however many rows: at eight bytes each."""
+        with _readable(self._path), self._engine.connect() as connection:
+            found = connection.execution_options(yield_per=10_000).execute(sa.text(statement), parameters)
+            return array("q", found.scalars())
 
 
 @contextlib.contextmanager

@@ -86,13 +86,13 @@ class _Look(NamedTuple):
     cut_at: int | None = None
 
 
-def trades(reader: Reader, wanted: Wanted, *, limit: int, oldest_first: bool = False, most_rows: int = MOST_ROWS) -> Listing:
+def trades(reader: Reader, wanted: Wanted, *, limit: int, oldest_first: bool = False) -> Listing:
     """
     At most *limit* trades, the newest first.
 
     Those of one token are in the chain's order, and without a place in it (provisional) the newest; others by the chain's clock.
     """
-    search = _Search(reader, wanted, limit, oldest_first=oldest_first, most_rows=most_rows)
+    search = _Search(reader, wanted, limit, oldest_first=oldest_first)
     if wanted.mint is not None:
         found, cuts = search.of_token()
     else:
@@ -125,12 +125,11 @@ _Answer: TypeAlias = tuple[list[_Found], list[int]]
 class _Search:
     """One question."""
 
-    def __init__(self, reader: Reader, wanted: Wanted, limit: int, *, oldest_first: bool, most_rows: int) -> None:
+    def __init__(self, reader: Reader, wanted: Wanted, limit: int, *, oldest_first: bool) -> None:
         self._reader = reader
         self._wanted = wanted
         self._limit = limit
         self._oldest_first = oldest_first
-        self._most_rows = most_rows
         self._way = "" if oldest_first else "DESC"
         self._ids = self._identified()
 
@@ -232,7 +231,7 @@ class _Search:
         looked, offset, count = 0, 0, max(self._limit, _FIRST_POSITIONS)
         while not cuts:
             positions = self._positions(offset, count)
-            affordable = _affordable(positions, self._most_rows - looked)
+            affordable = _affordable(positions, MOST_ROWS - looked)
             for look in self._of_positions(affordable, "trades.block_time IS NOT NULL"):
                 found += look.found
                 cuts += [look.cut_at] if look.cut_at is not None else []
@@ -316,12 +315,12 @@ class _Search:
             f"(SELECT * {run} LIMIT :most_rows) AS trades {QUOTES}",
             condition,
             limit=limit,
-            most_rows=self._most_rows,
+            most_rows=MOST_ROWS,
             **stretch.bounds,
         )
         if len(found) >= limit:
             return _Look(found)
-        beyond = self._reader.rows(f"SELECT {AT} {run} LIMIT 1 OFFSET :most_rows", most_rows=self._most_rows, **stretch.bounds)
+        beyond = self._reader.rows(f"SELECT {AT} {run} LIMIT 1 OFFSET :most_rows", most_rows=MOST_ROWS, **stretch.bounds)
         return _Look(found, beyond[0][0] if beyond else None)
 
     def _found(self, source: str, condition: str = "1", *, limit: int = -1, **parameters: Any) -> list[_Found]:

@@ -11,17 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_samples import NOW, Maker, Record, Run
+from cli_samples import NOW, Record, Run
 
 from pumpwatch.cli import output
 from pumpwatch.cli.main import main
 from pumpwatch.cli.output import AnswerIsNo
 from pumpwatch.errors import DatabaseError, UsageError
-from pumpwatch.events import Delivery
 from pumpwatch.status import BackfillStatus, FeedStatus, Status, StatusFile, path_of
-from pumpwatch.storage.queries import Chosen, open_reader
+from pumpwatch.storage.queries import open_reader
 from pumpwatch.storage.scoreboard import Score, scores
-from pumpwatch.storage.store import Store
 
 SOL, USDCAT, HOSTILE, QUOTELESS, EMPTY = range(5)
 
@@ -418,106 +416,6 @@ def test_status_shows_the_scoreboard_of_the_feeds_that_are_on(run: Run, record: 
 
 def test_a_delay_is_short() -> None:
     assert [output.delay(value) for value in (None, 0.0, 380.4, 2440.0)] == ["-", "0 ms", "380 ms", "2.4 s"]
-
-
-# trades
-
-
-def test_trades_are_the_newest_first_and_provisional_ones_are_marked(run: Run, record: Record) -> None:
-    outcome = run("trades", record.mints[SOL], "--limit", "3")
-
-    provisional, newest, before = outcome.lines()[1:4]
-    assert provisional.endswith(" p")
-    assert " 0.000007 " in provisional
-    assert newest.startswith("09-21 15:36:40 buy   999999999.123456  84.999999999 SOL")
-    assert not newest.endswith(" p")
-    assert before.startswith("09-21 15:03:19 buy           1.002999   0.123456789 SOL")
-    assert outcome.lines()[4].startswith("p = provisional")
-    assert outcome.lines()[5].startswith("record unproven: ")
-
-
-def test_trades_of_a_token_come_in_the_chains_order(run: Run, record: Record) -> None:
-    def slots(*options: str) -> list[int | None]:
-        found = run("trades", record.mints[SOL], "--json", "--limit", "5000", *options).json()["trades"]
-        return [trade["slot"] for trade in found]
-
-    oldest_first = slots("--oldest")
-    assert len(oldest_first) == 3002
-    assert oldest_first == [*range(10, 3010), 5010, None]
-    assert slots() == oldest_first[::-1]
-    assert slots("--confirmed") == oldest_first[-2::-1]
-
-
-def test_a_token_without_trades_is_an_empty_table_with_its_completeness(run: Run, record: Record) -> None:
-    [said] = run("trades", record.mints[EMPTY]).lines()[1:]
-    assert said.startswith("record unproven: ")
-    assert record.mints[EMPTY] in run("trades", record.mints[EMPTY], "--json").json()["completeness"]
-
-
-def test_trades_can_be_chosen_by_side(run: Run, record: Record) -> None:
-    for mint in ([], [record.mints[SOL]]):
-        sells = run("trades", *mint, "--side", "sell", "--json", "--limit", "100").json()["trades"]
-        assert len(sells) == 100
-        assert {trade["side"] for trade in sells} == {"sell"}
-
-
-def test_trades_of_all_tokens_come_in_the_order_of_arrival(run: Run, record: Record) -> None:
-    newest = run("trades", "--json", "--limit", "6").json()
-    assert [record.mints.index(trade["mint"]) for trade in newest["trades"]] == [
-        SOL,
-        QUOTELESS,
-        QUOTELESS,
-        QUOTELESS,
-        HOSTILE,
-        USDCAT,
-    ]
-    assert set(newest["completeness"]) == {record.mints[index] for index in (SOL, QUOTELESS, HOSTILE, USDCAT)}
-    assert newest["completeness"][record.mints[SOL]]["completeness"] == "unproven"
-
-    oldest = run("trades", "--json", "--oldest", "--limit", "2").json()["trades"]
-    assert [trade["slot"] for trade in oldest] == [10, 11]
-    confirmed = run("trades", "--json", "--confirmed", "--limit", "1").json()["trades"]
-    assert [record.mints.index(trade["mint"]) for trade in confirmed] == [HOSTILE]
-
-
-def test_a_trade_as_json_has_every_column_of_the_view(run: Run, record: Record) -> None:
-    with sqlite3.connect(record.database) as connection:
-        columns = {row[1] for row in connection.execute("PRAGMA table_info(trade_log)")}
-        board = {row[1] for row in connection.execute("PRAGMA table_info(token_board)")}
-    connection.close()
-
-    trade = run("trades", record.mints[SOL], "--json", "--confirmed", "--limit", "1").json()["trades"][0]
-    assert set(trade) == columns
-    assert trade["chain_key"].startswith("00")
-    assert set(run("tokens", "--json").json()["tokens"][0]) == board | {"watched"}
-
-
-def test_several_trades_of_one_transaction_are_each_listed_once(record: Record) -> None:
-    make = Maker()
-    signature = make.signature()
-    for number, mint in enumerate((record.mints[SOL], record.mints[SOL], record.mints[USDCAT])):
-        make.trade(
-            mint, record.wallet, 7000, signature=signature, event_index=number, virtual_token_reserves=10**15 - 7000 - number
-        )
-    store = Store.open(record.database, origin="simulator")
-    trades = [event for delivery in make.deliveries for event in delivery.events]
-    store.apply([Delivery(source="helius", received_at_us=(NOW + 9000) * 1_000_000, events=tuple(trades))])
-    store.close()
-
-    with open_reader(record.database) as reader:
-        rows = reader.trades(limit=10_000)
-        assert len(rows) == sum(record.trades.values()) + 3
-        assert sorted(row.event_index or 0 for row in rows[:3]) == [0, 1, 2]
-        assert {row.signature for row in rows[:3]} == {signature}
-        assert rows[3].signature != signature
-        assert len(reader.trades(limit=7, chosen=Chosen(oldest_first=True))) == 7
-
-
-@pytest.mark.parametrize("limit", ["0", "-1", "x", "1e3", "1000000"])
-def test_a_senseless_limit_is_wrong_usage(run: Run, limit: str) -> None:
-    with pytest.raises(SystemExit) as ended:
-        run("trades", "--limit", limit)
-    assert ended.value.code == 2
 
 
 # Hostile text and width
