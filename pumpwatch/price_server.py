@@ -20,6 +20,7 @@ from pumpwatch.providers import ORIGIN_HEADER
 
 _LARGEST_ANSWER_BYTES: Final = 1024 * 1024
 _FIRST_WAIT_SECONDS: Final = 30.0
+_SHORTEST_WAIT_SECONDS: Final = 10.0
 _LONGEST_WAIT_SECONDS: Final = 600.0
 #: Who does not let us in today, will hardly do so in a minute.
 _REFUSED_SECONDS: Final = 3600.0
@@ -90,7 +91,7 @@ class PriceServer:
 
     def blame(self, reason: str, *, seconds: float | None = None) -> SourceFailed:
         """Leave it alone for a while, or for *seconds*; returns the error to be raised."""
-        wait = self._backoff.next_seconds() if seconds is None else seconds
+        wait = max(self._backoff.next_seconds(), _SHORTEST_WAIT_SECONDS) if seconds is None else seconds
         self._not_before = self._monotonic() + wait
         # Once: it is the state that has changed, not each failure.
         level = "WARNING" if self._backoff.attempts <= 1 else "DEBUG"

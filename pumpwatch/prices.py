@@ -42,6 +42,8 @@ _LOOK_SECONDS: Final = 1.0
 _CONFIRM_SECONDS: Final = 600.0
 #: Where only one source knows a quote, it is asked again so soon about what is not near the last rate.
 _AGAIN_SECONDS: Final = 15.0
+#: Who was outvoted is left alone so long.
+_OUTVOTED_SECONDS: Final = 600.0
 _HISTORY_SECONDS: Final = 30.0
 _HISTORY_WORKING_SECONDS: Final = 5.0
 #: Vain rounds after which it is said that there is no rate.
@@ -256,7 +258,7 @@ class Prices(WorkerThread):
         for offer in offers:
             if not near(offer.usd, believed.usd):
                 (live,) = (each for each in self._live if each.source.name == offer.source)
-                live.server.blame(f"it says {offer.usd:g} where others say {believed.usd:g}")
+                live.server.blame(f"it says {offer.usd:g} where others say {believed.usd:g}", seconds=_OUTVOTED_SECONDS)
 
 
 def _sources(endpoint: Endpoint | None) -> tuple[Sequence[Spot], Sequence[Closes]]:

@@ -22,7 +22,7 @@ from packaging.utils import canonicalize_name
 from pumpwatch import errors
 from pumpwatch.cli.main import build_parser
 from pumpwatch.commands import directory_of
-from pumpwatch.events import WRAPPED_SOL, Counted, GapOpened, PoolSeen, Rejected, SpellStarted, Trade, Usage
+from pumpwatch.events import WRAPPED_SOL, Counted, GapOpened, PoolSeen, QuotePriced, Rejected, SpellStarted, Trade, Usage
 from pumpwatch.simulator.faults import FAULTS
 from pumpwatch.status import path_of
 from pumpwatch.storage.lock import beside
@@ -99,6 +99,10 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make.put("helius", GapOpened(cause="silent", feed="helius", from_us=NOW * 1_000_000, to_us=(NOW + 2) * 1_000_000))
     make.put("pumpwatch", SpellStarted(kind="token", address=mint, reason="admitted", at_us=NOW * 1_000_000))
     make.put("pumpwatch", Usage(provider="helius", day="2026-11-22", messages=5, received_bytes=99))
+    make.put(
+        "pumpwatch",
+        QuotePriced(quote_mint=WRAPPED_SOL, minute=NOW // 60, usd=149.68, source="coinbase", at_us=NOW * 1_000_000),
+    )
     make.put("pumpportal", Counted(kind="other launchpad: bonk"), Rejected(kind="not json", reason="?", raw=b"?"))
     path = tmp_path_factory.mktemp("docs") / "pumpwatch.db"
     store = Store.open(path, origin="simulator")

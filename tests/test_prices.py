@@ -11,6 +11,7 @@ import pytest
 from price_site import Odd, Sources
 from storage_samples import SIGNATURE, chain_trade, delivery
 
+from pumpwatch import price_history
 from pumpwatch.config import Endpoint, PricesSettings, load
 from pumpwatch.decode.addresses import USDC
 from pumpwatch.errors import DecodeError, SettingsError
@@ -220,11 +221,11 @@ def test_the_last_known_rate_is_remembered_across_a_restart(run: Run, sources: S
     "trouble",
     [
         Odd(status=500),
-        Odd(status=302, headers={"Location": "/jupiter/price/v3"}),
+        Odd(status=302, headers={"Location": "/elsewhere/v2/prices/SOL-USD/spot"}),
         Odd(status=429, headers={"Retry-After": "120"}),
         Odd(b"<html>blocked</html>"),
         Odd(b"[" * 100_000),
-        Odd(b'{"data":{"amount":"' + b"1" * 2_000_000 + b'"}}'),
+        Odd(b'{"data":{"amount":"149.0","base":"SOL","currency":"USD"}}' + b" " * 2_000_000),
         Odd(silent_seconds=30),
         Odd(status=451),
         Odd(headers={"Content-Length": "100000"}),
@@ -239,6 +240,7 @@ def test_the_next_source_steps_in_whatever_is_wrong_with_one(run: Run, sources: 
 
     assert run.rates() == {MINUTE: (150.0, "jupiter")}
     assert sources.count("coinbase") == 1, "the trouble is the server's: not asked for the next quote either"
+    assert sources.count("elsewhere") == 0
     assert time.monotonic() - began < 10
 
 
@@ -467,15 +469,21 @@ def test_closes_of_what_nothing_trades_against_are_not_asked_for(run: Run, sourc
     assert run.rates(USDC)[MINUTE - 200] == (1.0, "binance (USDT)")
 
 
-def test_a_record_of_weeks_is_gone_through_to_its_beginning(run: Run, sources: Sources) -> None:
+def test_a_long_record_is_gone_through_to_its_beginning_and_then_anew(
+    run: Run, sources: Sources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(price_history, "_NEWEST_MINUTES", 10)
+    monkeypatch.setattr(price_history, "_OLDER_MINUTES", 20)
     sources.closes = lambda _: 150.0
     run.turn()
-    minutes = [MINUTE - 10 - 5 * step for step in range(1_700)]
+    minutes = [MINUTE - 10 - 5 * step for step in range(80)]
     run.put(*(QuotePriced(quote_mint=WRAPPED_SOL, minute=m, usd=150.0, source="s", at_us=NOW * 1_000_000) for m in minutes))
-    run.traded(*minutes, minutes[-1] - 20)
-    run.turn(after_seconds=60)
+    for late in (minutes[-1] - 20, minutes[60] + 2, minutes[-1] - 40):
+        run.traded(*minutes, late)
+        for _ in range(10):
+            run.turn(after_seconds=60)
 
-    assert run.rates()[minutes[-1] - 20] == (150.0, "coinbase")
+        assert run.rates()[late] == (150.0, "coinbase")
 
 
 def test_a_walk_down_the_minutes_is_made_of_seeks(run: Run) -> None:
