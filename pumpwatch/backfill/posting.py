@@ -45,7 +45,7 @@ class Poster:
     Args:
         timeout_seconds: For the whole of a request, from the connect to the last byte.
         stopping: When set, a request is given up within a tenth of a second.
-        largest_bytes: Of an answer, when it is unpacked.
+        largest_bytes: Of an answer, when it is unpacked; default :data:`LARGEST_ANSWER_BYTES`.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Poster:
         *,
         timeout_seconds: float,
         stopping: threading.Event | None = None,
-        largest_bytes: int = LARGEST_ANSWER_BYTES,
+        largest_bytes: int | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._timeout_seconds = timeout_seconds
@@ -80,7 +80,7 @@ class Poster:
 
     def _answer(self, job: _Job) -> Answered:
         if self._line is None:
-            self._line = _Line(self._endpoint, self._timeout_seconds, self._largest_bytes)
+            self._line = _Line(self._endpoint, self._timeout_seconds, self._largest_bytes or LARGEST_ANSWER_BYTES)
         self._line.put(job)
         deadline = time.monotonic() + self._timeout_seconds
         while not job.done.is_set():
