@@ -43,6 +43,9 @@ UNREAD_DAYS = 30
 GAP_DAYS = 90
 GAP_ROWS = 200_000
 
+#: And of the journal for those who follow the record: who is further behind is told that something is lost.
+CHANGES_ROWS = 500_000
+
 
 class Store:
     """
@@ -292,7 +295,7 @@ class Store:
 
     def prune(self, *, now_us: int) -> None:
         """
-        Take the oldest of the kept messages and closed gaps out, beyond their bounds, and age what is said of tokens.
+        Take the oldest of the kept messages, closed gaps and changes out, beyond their bounds, and age what is said of tokens.
 
         Raises:
             DatabaseBusy: Try again later.
@@ -310,6 +313,7 @@ class Store:
                 "AND (closed_at_us < ? OR id <= (SELECT max(id) FROM gaps) - ?)",
                 (now_us - GAP_DAYS * 24 * 3600 * 1_000_000, GAP_ROWS),
             )
+            connection.exec_driver_sql("DELETE FROM changes WHERE id <= (SELECT max(id) FROM changes) - ?", (CHANGES_ROWS,))
             connection.exec_driver_sql("DELETE FROM unread WHERE received_at_us < ?", (oldest_us,))
             for table, most_bytes in (("rejected", REJECTED_BYTES), ("unread", UNREAD_BYTES)):
                 newest_first = f"SELECT id, sum(length(raw) + 200) OVER (ORDER BY id DESC) AS size FROM {table}"
