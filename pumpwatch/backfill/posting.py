@@ -1,4 +1,4 @@
-"""POST to one endpoint, or GET from it, bounded as a whole and given up when stopping: more than the library under it promises."""
+"""POST to one endpoint, or GET from it, bounded as a whole, given up when stopping: what the library under it does not promise."""
 
 from __future__ import annotations
 
