@@ -1,4 +1,4 @@
-"""POST to one endpoint, or GET from it, bounded as a whole, given up when stopping: what the library under it does not promise."""
+"""POST to one endpoint, or GET from it, bounded as a whole and given up when stopping, which the library does not promise."""
 
 from __future__ import annotations
 
