@@ -3,9 +3,9 @@ A demo of ten minutes with everything that can go wrong; then every number of ev
 
     python scripts/ten_minutes.py [--seconds 600] [--rate 50] [--kill-every 20] [--faults drop,mute,...] [--database FILE]
 
-While the worker records (and is killed, restarted, lied to), ``db check`` runs beside it again and again and may find nothing. At the
-end ``tests/oracle.py``, plain Python that shares no code with the recorder, computes from the raw rows what the views show, and
-``db check`` counts once more. Exit status 0 only if nothing differs and the demo itself is whole.
+While the worker records (and is killed, restarted, lied to), ``db check`` runs beside it again and again and may find nothing. At
+the end ``tests/oracle.py``, plain Python that shares no code with the recorder, computes from the raw rows what the views show,
+and ``db check`` counts once more. Exit status 0 only if nothing differs and the demo itself is whole.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT / "tests"))
 
 import oracle
 import psutil
@@ -33,6 +34,8 @@ from pumpwatch.simulator.faults import FAULTS
 _EVERY_SECONDS = 15.0
 _CHECK_SECONDS = 300.0
 _SHOWN_LINES = 30
+
+_STATES = ("provisional", "confirmed", "finalized", "dropped", "superseded")
 
 
 class Checks(threading.Thread):
@@ -84,12 +87,9 @@ def judge(database: Path) -> bool:
     states = [sum(trade["state"] == state for trade in trades) for state in range(5)]
     positions = len({(trade["token_id"], trade["wallet_id"]) for trade in trades if trade["state"] <= 2})
     buckets = sum(len(oracle.minutes(raw, token_id)) for token_id in raw.tokens)
-    print(
-        f"oracle: {len(raw.tokens)} tokens, {len(trades)} rows of trades: {states[1] + states[2]} confirmed, {states[0]} provisional,"
-    )
-    print(
-        f"    {states[3]} dropped, {states[4]} superseded; {positions} positions, {buckets} minutes, {len(raw.rates)} quotes with rates"
-    )
+    told = ", ".join(f"{count} {state}" for count, state in zip(states, _STATES, strict=True))
+    print(f"oracle: {len(raw.tokens)} tokens, {positions} positions, {buckets} minutes, {len(raw.rates)} quotes with rates")
+    print(f"oracle: {len(trades)} rows of trades: {told}")
     print(f"oracle: {len(found)} differences in {time.monotonic() - began:.1f} s")
     for line in found[:_SHOWN_LINES]:
         print(f"    {line}")
