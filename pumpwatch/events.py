@@ -320,7 +320,7 @@ class SpellStarted(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True
     A token or wallet is watched from *at_us* on.
 
     Attributes:
-        reason: ``pinned`` (settings), ``asked`` (``watch add``), ``admitted``.
+        reason: ``pinned`` (settings), ``asked`` (``watch add``), ``wallet`` (a watched wallet traded the token), ``admitted``.
     """
 
     kind: Literal["token", "wallet"]
@@ -330,7 +330,7 @@ class SpellStarted(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True
 
 
 class SpellEnded(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, omit_defaults=True):
-    """It is watched no longer. *reason*: ``idle``, ``asked``, ``unpinned``, ``limit``."""
+    """It is watched no longer. *reason*: ``idle``, ``asked``, ``wallet``, ``unpinned``, ``limit``."""
 
     kind: Literal["token", "wallet"]
     address: str

@@ -22,6 +22,9 @@ KINDS: Final[tuple[Kind, ...]] = ("token", "wallet")
 
 MOST_WALLETS: Final = 100
 
+#: Why tokens are on the list that nobody pinned: the first to leave first.
+_UNPINNED: Final = ("admitted", "wallet")
+
 _KEYS: Final[Mapping[Kind, str]] = {"token": "mints", "wallet": "wallets"}
 
 
@@ -31,7 +34,7 @@ class Watch:
     One token on the list.
 
     Attributes:
-        reason: ``pinned`` (settings), ``asked`` (``watch add``) or ``admitted``.
+        reason: ``pinned`` (settings), ``asked`` (``watch add``), ``wallet`` (a watched wallet traded it) or ``admitted``.
         pool_too: Its canonical pool is watched beside its curve: it has graduated, or may have while nobody looked.
         quote_mint: What it trades against; None until the chain told.
         last_trade_us: Written by whichever feed thread sees the trade; 0 before the first.
@@ -87,11 +90,14 @@ class Watched:
 
     def settle(self, now_us: int) -> None:
         """Bring the list as it was in line with the settings: start what they pin, end what they no longer want."""
+        unwanted = {"pinned"}
+        if self._settings.admit == "none":
+            unwanted.add("admitted")
+        if not self._settings.wallets and "asked" not in self.wallets.values():
+            unwanted.add("wallet")
         for kind in KINDS:
             for address in list(self.tokens if kind == "token" else self.wallets):
-                reason = self.reason(kind, address)
-                unwanted = reason == "pinned" or (reason == "admitted" and self._settings.admit == "none")
-                if unwanted and address not in self._pinned[kind]:
+                if self.reason(kind, address) in unwanted and address not in self._pinned[kind]:
                     self.end(kind, address, "unpinned", now_us)
             for address in self._pinned[kind]:
                 if self.reason(kind, address) is None:
@@ -114,15 +120,39 @@ class Watched:
             return Answer(ok=True, text=f"{kind} {address} is pinned already")
         if (problem := self._no_place_for(kind)) is not None:
             return Answer(ok=False, text=problem)
-        quote_mint = None
-        if kind == "token" and reason is not None:  # admitted: a new spell, so that a restart knows the new reason
-            now_us = max(now_us, self.tokens[address].since_us + 1)
-            quote_mint = self.tokens[address].quote_mint
-            self.end(kind, address, "asked", now_us)
-        elif kind == "token":
-            self._make_room(now_us)
-        self.start(kind, address, "asked", now_us, pool_too=True, quote_mint=quote_mint)
+        if kind == "token" and reason is not None:
+            self._go_on(address, "asked", now_us)
+        else:
+            if kind == "token":
+                self._make_room(now_us)
+            self.start(kind, address, "asked", now_us, pool_too=True)
         return Answer(ok=True, text=f"watching {kind} {address}")
+
+    def bring(self, mint: str, quote_mint: str | None, now_us: int, *, places: int) -> bool:
+        """
+        Put the token on the list that a watched wallet trades, in the place of an admitted one if there is no other.
+
+        False: there is no place among *places*, which may be fewer than the list allows.
+        """
+        if self.reason("token", mint) == "admitted":
+            self._go_on(mint, "wallet", now_us)
+            return True
+        if len(self.tokens) >= min(places, self._most):
+            admitted = [other for other, watch in self.unpinned() if watch.reason == "admitted"]
+            if not (places and admitted):
+                return False
+            self.end("token", admitted[0], "limit", now_us)
+        # It may have graduated before it was on the list.
+        self.start("token", mint, "wallet", now_us, pool_too=True, quote_mint=quote_mint)
+        return True
+
+    def _go_on(self, mint: str, reason: str, now_us: int) -> None:
+        """Watch a token for another reason: a new spell, so that a restart knows."""
+        before = self.tokens[mint]
+        now_us = max(now_us, before.since_us + 1)
+        self.end("token", mint, reason, now_us)
+        self.start("token", mint, reason, now_us, pool_too=True, quote_mint=before.quote_mint)
+        self.tokens[mint].last_trade_us = before.last_trade_us
 
     def remove(self, kind: Kind, address: str, now_us: int) -> Answer:
         """Let *address* go because a person asked."""
@@ -156,17 +186,17 @@ class Watched:
         watch = self.tokens.get(address)
         return watch.reason if watch is not None else None
 
-    def admitted(self) -> list[tuple[str, Watch]]:
-        """The tokens that nobody pinned, the longest quiet first."""
-        found = [(mint, watch) for mint, watch in self.tokens.items() if watch.reason == "admitted"]
-        return sorted(found, key=lambda item: item[1].active_us)
+    def unpinned(self) -> list[tuple[str, Watch]]:
+        """The tokens that nobody pinned: admitted ones, then those that wallets brought, the longest quiet first."""
+        found = [(mint, watch) for mint, watch in self.tokens.items() if watch.reason in _UNPINNED]
+        return sorted(found, key=lambda item: (_UNPINNED.index(item[1].reason), item[1].active_us))
 
     def wanted(self) -> Wanted:
         """The snapshot for the feeds."""
         tokens = self.tokens.items()
         return Wanted(
             mints=frozenset(self.tokens),
-            pinned=frozenset(mint for mint, watch in tokens if watch.reason != "admitted"),
+            pinned=frozenset(mint for mint, watch in tokens if watch.reason not in _UNPINNED),
             completed=frozenset(mint for mint, watch in tokens if watch.pool_too),
             wallets=frozenset(self.wallets),
             quote_mints={mint: watch.quote_mint for mint, watch in tokens if watch.quote_mint not in (None, WRAPPED_SOL)},
@@ -189,14 +219,14 @@ class Watched:
         if kind == "wallet":
             pins, most, then = len(self.wallets), MOST_WALLETS, "remove one first"
         else:
-            pins = len(self.tokens) - len(self.admitted())
+            pins = len(self.tokens) - len(self.unpinned())
             most, then = self._most, "remove one first, or raise [watch] max_tokens"
         return f"the list is full: {pins} {kind}s are pinned and {most} allowed; {then}" if pins >= most else None
 
     def _make_room(self, now_us: int) -> None:
-        """A person's wish takes the place of the longest quiet admitted token, if there is no other."""
+        """A person's wish takes the place of the longest quiet token that nobody pinned, if there is no other."""
         if len(self.tokens) >= self._most:
-            for mint, _ in self.admitted()[:1]:
+            for mint, _ in self.unpinned()[:1]:
                 self.end("token", mint, "limit", now_us)
 
 

@@ -33,6 +33,9 @@ _MOST_NEWS: Final = 10_000
 #: Creations that were judged already: both feeds report each.
 _REMEMBERED_CREATIONS: Final = 5_000
 
+#: Tokens that a person removed: a watched wallet does not bring them back.
+_REMEMBERED_REMOVALS: Final = 1_000
+
 #: A creation that is older by its block time comes from a repair, not from the market.
 _NEW_TOKEN_SECONDS: Final = 600
 
@@ -47,7 +50,8 @@ class Watchlist(WorkerThread):
     Keeps the list, records each spell and tells the feeds.
 
     :meth:`notice` may be called from any thread. Everything else runs on this thread, or in a test on the one that calls
-    :meth:`turn`. Pinned tokens and wallets stay whatever happens; admitted ones have the places that are left.
+    :meth:`turn`. Pinned tokens and wallets stay whatever happens; the others have the places that are left: tokens that a watched
+    wallet trades before admitted ones.
 
     Args:
         record: Takes a spell for the database. False: not now; it is kept and offered again.
@@ -101,6 +105,7 @@ class Watchlist(WorkerThread):
         self._overflow = threading.Lock()
         self._overflowed = 0
         self._judged: OrderedDict[str, None] = OrderedDict()
+        self._removed: OrderedDict[str, None] = OrderedDict()
         self._listening_since_us: int | None = None
         self._expired_at = 0.0
         self._is_settled = False
@@ -118,6 +123,9 @@ class Watchlist(WorkerThread):
                     watch.last_trade_us = received_at_us
                     if event.quote_mint is not None and watch.quote_mint is None:
                         self._keep(event, received_at_us)
+                        continue
+                if event.wallet in self._watched.wallets and (watch is None or watch.reason == "admitted"):
+                    self._keep(event, received_at_us)
             elif isinstance(event, TokenCreated | CurveCompleted | TokenMigrated):
                 self._keep(event, received_at_us)
 
@@ -187,8 +195,12 @@ class Watchlist(WorkerThread):
         kind = request.arguments.get("kind")
         if kind not in ("token", "wallet"):
             return Answer(ok=False, text="the request does not say whether it is about a token or a wallet")
-        answer = change(cast("Kind", kind), request.arguments.get("address", ""), round(self._clock() * 1_000_000))
+        address = request.arguments.get("address", "")
+        answer = change(cast("Kind", kind), address, round(self._clock() * 1_000_000))
         if answer.ok:
+            self._removed.pop(address, None)
+            if change == self._watched.remove:
+                _remember(self._removed, address, _REMEMBERED_REMOVALS)
             logger.info("{}: {}", request.command, answer.text)
         return answer
 
@@ -204,6 +216,8 @@ class Watchlist(WorkerThread):
                 watch.quote_mint = watch.quote_mint or news.quote_mint  # PumpPortal told first, and does not know it
             elif type(news) is TokenCreated and self._is_for_us(news, now):
                 self._admit(news, capacity, min(received_at_us, round(now * 1_000_000)))
+            if type(news) is Trade and news.wallet in self._watched.wallets:
+                self._bring(news, capacity, min(received_at_us, round(now * 1_000_000)))
         with self._overflow:
             overflowed, self._overflowed = self._overflowed, 0
         if overflowed:
@@ -213,9 +227,7 @@ class Watchlist(WorkerThread):
         """Tell whether the settings want this new token: judged once, whoever reports it how often."""
         if created.mint in self._judged or (created.block_time is not None and now - created.block_time > _NEW_TOKEN_SECONDS):
             return False
-        self._judged[created.mint] = None
-        if len(self._judged) > _REMEMBERED_CREATIONS:
-            self._judged.popitem(last=False)
+        _remember(self._judged, created.mint, _REMEMBERED_CREATIONS)
         admit = self._settings.admit
         if admit in ("auto", "all", "none"):
             return admit != "none"
@@ -225,7 +237,20 @@ class Watchlist(WorkerThread):
         """Watch it from its creation on, if there is a place."""
         if len(self._watched.tokens) < capacity and len(self._watched.unrecorded()) < _MOST_UNRECORDED:
             self._watched.start("token", created.mint, "admitted", at_us, pool_too=False, quote_mint=created.quote_mint)
-        elif not self._said_full:
+        else:
+            self._say_full()
+
+    def _bring(self, trade: Trade, capacity: int, at_us: int) -> None:
+        """Watch the token that a watched wallet trades, from now on."""
+        if self._watched.reason("token", trade.mint) not in (None, "admitted") or trade.mint in self._removed:
+            return
+        if len(self._watched.unrecorded()) >= _MOST_UNRECORDED or not self._watched.bring(
+            trade.mint, trade.quote_mint, at_us, places=capacity
+        ):
+            self._say_full()
+
+    def _say_full(self) -> None:
+        if not self._said_full:
             self._said_full = True
             logger.info("watch list: full with {} tokens: until one leaves, new ones are listed only", len(self._watched.tokens))
 
@@ -246,7 +271,7 @@ class Watchlist(WorkerThread):
             return
         if self._listening_since_us is None:
             self._listening_since_us = now_us
-        for mint, watch in self._watched.admitted():
+        for mint, watch in self._watched.unpinned():
             quiet_us = now_us - max(watch.active_us, self._listening_since_us)
             if quiet_us > self._settings.idle_minutes * 60_000_000 and self._had_its_minimum(watch, now_us):
                 self._watched.end("token", mint, "idle", now_us)
@@ -258,9 +283,16 @@ class Watchlist(WorkerThread):
         if surplus <= 0:
             return
         spent = self._budget is not None and not self._budget.paid_allowed(HELIUS)
-        leaving = [mint for mint, watch in self._watched.admitted() if spent or self._had_its_minimum(watch, now_us)]
+        leaving = [mint for mint, watch in self._watched.unpinned() if spent or self._had_its_minimum(watch, now_us)]
         for mint in leaving[:surplus]:
             self._watched.end("token", mint, "limit", now_us)
 
     def _had_its_minimum(self, watch: Watch, now_us: int) -> bool:
         return now_us - watch.since_us >= self._settings.minimum_watch_minutes * 60_000_000
+
+
+def _remember(seen: OrderedDict[str, None], address: str, most: int) -> None:
+    """Add it; the oldest go first."""
+    seen[address] = None
+    if len(seen) > most:
+        seen.popitem(last=False)

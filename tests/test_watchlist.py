@@ -480,6 +480,142 @@ def test_when_the_pace_is_lost_the_longest_quiet_leave_after_their_minimum() -> 
     assert desk.spells()[-1] == ("end", B, "limit")
 
 
+# Watched wallets
+
+
+W = address(2001)
+
+
+def following(**options: Any) -> Desk:
+    """A list with a watched wallet, begun."""
+    desk = Desk(wallets=(W,), **options)
+    desk.turn()
+    return desk
+
+
+def follow(desk: Desk, mint: str, **changes: Any) -> Wanted:
+    desk.trade(mint, wallet=W, **changes)
+    return desk.turn()
+
+
+def test_what_a_watched_wallet_trades_is_watched_from_then_on_and_not_paid_for() -> None:
+    desk = following(admit="none")
+    desk.list.notice((trade(B, wallet=W, quote_mint=USDC, venue="pool"), trade(C)), NOW_US - 20_000)
+
+    wanted = desk.turn()
+
+    assert wanted.mints == {B}
+    assert wanted.pinned == set(), "nobody asked for this token: no money for it"
+    assert wanted.completed == {B}, "it may have graduated before"
+    assert wanted.quote_mints == {B: USDC}
+    assert desk.recorded[-1] == SpellStarted(kind="token", address=B, reason="wallet", at_us=NOW_US - 20_000)
+
+
+def test_it_takes_the_place_of_the_longest_quiet_admitted_token_but_of_no_other() -> None:
+    desk = following(max_tokens=3, mints=(A,))
+    desk.create(B)
+    desk.now += 5
+    desk.create(C)
+
+    assert follow(desk, D).mints == {A, C, D}
+    assert follow(desk, E).mints == {A, D, E}
+    assert follow(desk, B).mints == {A, D, E}, "all places are pinned, or of such tokens"
+    assert desk.create(address(9)).mints == {A, D, E}
+    assert [spell for spell in desk.spells() if spell[0] == "end"] == [("end", B, "limit"), ("end", C, "limit")]
+
+
+def test_a_person_s_wish_goes_before_what_wallets_bring(tmp_path: Path) -> None:
+    desk = following(max_tokens=1, admit="none", commands=tmp_path)
+    follow(desk, A)
+
+    assert command(desk, "watch add", B).ok
+    assert desk.published[-1].mints == desk.published[-1].pinned == {B}
+    assert command(desk, "watch add", C).text.startswith("the list is full")
+
+
+def test_an_admitted_token_that_the_wallet_trades_is_held_like_one_that_it_brought() -> None:
+    desk = following(max_tokens=2)
+    desk.create(A, quote_mint=USDC)
+    follow(desk, A)
+    follow(desk, A)
+
+    assert desk.spells()[1:] == [("start", A, "admitted"), ("end", A, "wallet"), ("start", A, "wallet")], "one new spell, not two"
+    ended, second = desk.recorded[2:]
+    assert isinstance(ended, SpellEnded)
+    assert isinstance(second, SpellStarted)
+    assert ended.at_us == second.at_us, "without a gap between"
+    assert desk.published[-1].quote_mints == {A: USDC}
+    assert desk.create(B).mints == {A, B}
+    assert follow(desk, C).mints == {A, C}
+
+
+def test_what_a_wallet_brought_leaves_when_nobody_trades_it_any_more() -> None:
+    desk = following(admit="none", minimum_watch_minutes=15, idle_minutes=30)
+    follow(desk, A)
+
+    assert desk.turn(minutes=30).mints == {A}
+    assert desk.turn(minutes=0.1).mints == set()
+    assert desk.spells()[-1] == ("end", A, "idle")
+    assert follow(desk, A).mints == {A}, "until the wallet trades it again"
+
+
+def test_what_a_person_removed_the_wallet_does_not_bring_back(tmp_path: Path) -> None:
+    desk = following(admit="none", commands=tmp_path)
+    follow(desk, A)
+    assert command(desk, "watch remove", A).ok
+
+    assert follow(desk, A).mints == set()
+    assert command(desk, "watch add", A).ok
+    assert command(desk, "watch remove", A).ok
+    assert follow(desk, A).mints == set()
+
+
+def test_after_a_restart_they_stay_as_long_as_a_wallet_is_watched() -> None:
+    brought = open_spell(A, "wallet")
+    asked = SpellStarted(kind="wallet", address=W, reason="asked", at_us=NOW_US)
+
+    assert Desk(wallets=(W,), spells=[brought], admit="none").turn().mints == {A}
+    assert Desk(spells=[brought, asked], admit="none").turn().mints == {A}
+    alone = Desk(spells=[brought])
+    assert alone.turn().mints == set()
+    assert alone.spells() == [("end", A, "unpinned")]
+
+
+def test_the_budget_bounds_them_as_it_bounds_admitted_ones() -> None:
+    clock = [NOW]
+    money = budget(clock, 300_000)
+    desk = following(max_tokens=50, budget=money)
+    assert desk.create(A).mints == {A}
+
+    assert follow(desk, B).mints == {B}, "one place, and it goes first"
+    assert follow(desk, C).mints == {B}
+    money.received(HELIUS, 300_000 * BYTES_PER_CREDIT)
+    assert desk.turn(minutes=0.1).mints == set()
+    assert follow(desk, D).mints == set()
+
+
+def test_when_the_pace_is_lost_admitted_tokens_leave_before_those_of_wallets() -> None:
+    clock = [NOW]
+    money = budget(clock, 1_000_000)
+    desk = following(max_tokens=10, minimum_watch_minutes=0, idle_minutes=10_000, budget=money)
+    follow(desk, A)
+    desk.now += 5
+    desk.create(B)
+    clock[0] += 60
+    money.received(HELIUS, 2_000 * BYTES_PER_CREDIT)
+
+    assert desk.turn(minutes=1).mints == {A}
+
+
+def test_a_wallet_that_trades_thousands_of_tokens_does_not_make_the_list_longer() -> None:
+    desk = following(max_tokens=3)
+    for number in range(20_000):
+        desk.trade(address(number), wallet=W)
+
+    assert len(desk.list._news) == 10_000
+    assert len(desk.turn().mints) == 3
+
+
 # Nothing is lost, nothing grows
 
 
