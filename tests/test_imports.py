@@ -16,7 +16,7 @@ PACKAGE = ROOT / "pumpwatch"
 #: A name stands for a module and everything below it, unless that has a name of its own.
 ROWS = (
     ("errors", "events"),
-    ("market", "figures"),
+    ("market", "figures", "candles"),
     ("decode",),
     ("continuity", "breaks", "verdict"),
     (
@@ -38,7 +38,7 @@ ROWS = (
 )
 
 #: These turn bytes into meaning, and must not reach for the world.
-PURE = ("market", "figures", "decode", "continuity", "breaks", "verdict", "rate_sources", "rates")
+PURE = ("market", "figures", "candles", "decode", "continuity", "breaks", "verdict", "rate_sources", "rates")
 WORLD = {
     *(
         "asyncio",
@@ -58,7 +58,7 @@ WORLD = {
 }
 
 #: What grades the code must not share it.
-FORBIDDEN_TO_SIMULATOR = ("decode", "market", "figures", "continuity", "breaks", "verdict")
+FORBIDDEN_TO_SIMULATOR = ("decode", "market", "figures", "candles", "continuity", "breaks", "verdict")
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

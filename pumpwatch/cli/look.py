@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -23,7 +23,6 @@ from pumpwatch.storage.scoreboard import Score
 from pumpwatch.telemetry import visible
 
 _SOL_DECIMALS: Final = 9
-_MOST_ROWS: Final = 100_000
 _SHOWN_SPELLS: Final = 5
 _SHOWN_GAPS: Final = 10
 _LAST_TRADES: Final = 20_000
@@ -37,30 +36,16 @@ _SCORE_COLUMNS: Final = (
     *(Column("MISSED", 8, is_number=True), Column("INVENTED", 8, is_number=True)),
     *(Column("LATE", 9, is_number=True), Column("95 % LATE", 9, is_number=True)),
 )
-_TOKEN_COLUMNS: Final = (
-    *(Column("SYMBOL", 9), Column("MINT", 9), Column("STATUS", 9), Column("TRADES", 7, is_number=True)),
-    *(Column("PRICE", 9, is_number=True), Column("IN", 5), Column("MCAP", 8, is_number=True), Column("LAST", 6)),
-    Column("RECORD", 8),
-)
 
 
 def register(commands: Any) -> None:
     """Add the three commands to the parser's subcommands."""
     status = commands.add_parser("status", help="is it running, is each feed alive, how far behind, what it costs")
     status.set_defaults(function=show_status)
-    tokens = commands.add_parser("tokens", help="list the tokens of the record")
-    tokens.add_argument("--watched", action="store_true", help="only those that are watched now")
-    tokens.add_argument("--status", choices=("curve", "completed", "graduated"), help="only those in this state")
-    tokens.add_argument(
-        "--order", choices=("newest", "oldest", "trades"), default="newest", help="which come first (default: newest)"
-    )
-    tokens.set_defaults(function=show_tokens)
     token = commands.add_parser("token", help="all about one token")
     token.add_argument("mint", metavar="MINT", help="its mint, or the beginning of it")
     token.set_defaults(function=show_token)
-    for listing in (tokens,):
-        listing.add_argument("--limit", type=_limit, default=20, metavar="N", help="at most so many (default: 20)")
-    for command in (status, tokens, token):
+    for command in (status, token):
         command.add_argument("--json", action="store_true", help="one JSON document on standard output")
 
 
@@ -171,28 +156,6 @@ def _since(moment: float | None, now: float) -> str:
     return output.ago(None if moment is None else now - moment)
 
 
-def show_tokens(settings: Settings, arguments: argparse.Namespace) -> int:
-    with open_reader(settings.pumpwatch.database) as reader:
-        rows = reader.tokens(
-            limit=arguments.limit, order=arguments.order, status=arguments.status, watched_only=arguments.watched
-        )
-    if arguments.json:
-        output.print_json({"tokens": rows})
-        return 0
-    now = time.time()
-    output.print_table(_TOKEN_COLUMNS, [_token_cells(row, now) for row in rows])
-    for reason in dict.fromkeys(completeness(row) for row in rows if row.reason):
-        output.print_text(reason)
-    return 0
-
-
-def _token_cells(row: TokenRow, now: float) -> tuple[object, ...]:
-    price, market_cap = output.number(row.price), output.number(row.market_cap)
-    name, last = output.quote_name(row.quote_mint), _since(row.last_trade_at, now)
-    record = f"holes {row.holes}" if row.completeness == "holes" and row.holes else row.completeness
-    return row.symbol, row.mint, row.status, row.trades, price, name, market_cap, last, record
-
-
 def show_token(settings: Settings, arguments: argparse.Namespace) -> int:
     with open_reader(settings.pumpwatch.database) as reader:
         mint = full_mint(reader, arguments.mint)
@@ -262,9 +225,18 @@ def _spell_text(spell: SpellRow) -> str:
     return f"from {since} to {output.moment(spell.ended_at_us / 1e6)} ({spell.end_reason})"
 
 
-def completeness(row: TokenRow) -> str:
+class Judged(Protocol):
+    """What says how far the record of a token is to be trusted."""
+
+    @property
+    def completeness(self) -> str: ...
+    @property
+    def reason(self) -> str | None: ...
+
+
+def completeness(row: Judged) -> str:
     """``unproven: <why>``."""
-    return f"{row.completeness}: {visible(row.reason)}" if row.reason else row.completeness
+    return f"{row.completeness}: {visible(row.reason, limit=300)}" if row.reason else row.completeness
 
 
 def decimals_of(quote_mint: str | None, quotes: Mapping[str, int | None]) -> int | None:
@@ -289,10 +261,3 @@ def full_mint(reader: Reader, beginning: str) -> str:
     if not found:
         raise AnswerIsNo(f"no token of the record begins with {visible(beginning)}")
     return found[0]
-
-
-def _limit(argument: str) -> int:
-    value = int(argument)
-    if not 0 < value <= _MOST_ROWS:
-        raise ValueError
-    return value

@@ -81,7 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
     Each sets ``function`` to what runs it: called with the settings and the arguments, or with the arguments alone where it sets
     ``takes_settings`` to False.
     """
-    from pumpwatch.cli import audit, backfill, db, look, trades, watch  # they bring what they print tables with
+    from pumpwatch.cli import audit, backfill, candles, db, look, tokens, trades, watch  # they bring what they print tables with
 
     parser = argparse.ArgumentParser(
         prog="pumpwatch",
@@ -108,6 +108,8 @@ def build_parser() -> argparse.ArgumentParser:
     check.add_argument("--json", action="store_true", help="one JSON document on standard output")
     check.set_defaults(function=_check, takes_settings=False)
     look.register(commands)
+    tokens.register(commands)
+    candles.register(commands)
     trades.register(commands)
     audit.register(commands)
     backfill.register(commands)

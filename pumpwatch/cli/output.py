@@ -112,6 +112,11 @@ def number(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.4g}"
 
 
+def change(share: float | None) -> str:
+    """A change as percent: ``+12.3%``."""
+    return UNKNOWN if share is None else f"{share * 100:+.1f}%" if abs(share) < 100 else f"{share * 100:+.3g}%"
+
+
 def ago(seconds: float | None) -> str:
     """A duration in its largest unit: ``3 min``."""
     if seconds is None:

@@ -11,7 +11,7 @@ import contextlib
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
@@ -22,11 +22,6 @@ from pumpwatch.storage import statements
 from pumpwatch.storage.database import reading_engine, translated
 from pumpwatch.storage.schema import SCHEMA_VERSION
 from pumpwatch.storage.scoreboard import LAST_TRADES, SPELLS, Score, scores
-
-TokenOrder: TypeAlias = Literal["newest", "oldest", "trades"]
-
-#: The place of a token in a list, without a sort of the whole table where the key allows it.
-_TOKEN_ORDERS: Final = {"newest": "place.id DESC", "oldest": "place.id", "trades": "place.trades DESC, place.id DESC"}
 
 
 class TokenRow(msgspec.Struct, frozen=True):
@@ -143,21 +138,6 @@ class Reader:
         """``mainnet``, ``simulator`` or ``replay``."""
         rows = self.rows("SELECT value FROM meta WHERE key = 'origin'")
         return str(rows[0][0]) if rows else "unknown"
-
-    def tokens(
-        self, *, limit: int, order: TokenOrder = "newest", status: str | None = None, watched_only: bool = False
-    ) -> list[TokenRow]:
-        """At most *limit* tokens, by number of trades or by first appearance (those of one batch in any order)."""
-        join = "JOIN" if watched_only else "LEFT JOIN"
-        where = "WHERE board.status = :status" if status is not None else ""
-        rows = self.rows(
-            # CROSS JOIN keeps the order of the loops: down the tokens in their order, and no further than the limit.
-            f"SELECT {_TOKEN_COLUMNS}, spells.reason FROM tokens AS place {join} spells ON {_IS_WATCHED} "
-            f"CROSS JOIN token_board AS board ON board.mint = place.mint {where} ORDER BY {_TOKEN_ORDERS[order]} LIMIT :limit",
-            status=status,
-            limit=limit,
-        )
-        return [TokenRow(*row) for row in rows]
 
     def token(self, mint: str) -> TokenRow | None:
         """The token with exactly this mint."""

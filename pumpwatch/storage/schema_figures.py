@@ -16,7 +16,9 @@ _USD_OF_TRADE: Final = _USD.format(
     quote="quotes.id", time="ifnull(trades.block_time, trades.pumpportal_at_us / 1000000)", minutes=RATE_MINUTES
 )
 _USD_NOW: Final = "(SELECT usd FROM rates WHERE rates.quote_id = quotes.id ORDER BY rates.minute DESC LIMIT 1)"
-_USD_AT: Final = "(SELECT at_us / 1000000 FROM rates WHERE rates.quote_id = quotes.id ORDER BY rates.minute DESC LIMIT 1)"
+_USD_AT: Final = (
+    "(SELECT min(at_us / 1000000, (minute + 1) * 60) FROM rates WHERE rates.quote_id = quotes.id ORDER BY minute DESC LIMIT 1)"
+)
 _NOW_US: Final = "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
 
 #: What trade_log says of a row of trades, and the tables that it says it from: also for what reads rows that are not in the view.
@@ -237,7 +239,7 @@ VERSION_3: Final = (
             AS price_usd,
         tokens.last_virtual_quote_reserves * 1.0 / tokens.last_virtual_token_reserves / quotes.units * tokens.token_total_supply
             * {_USD_NOW} AS market_cap_usd,
-        {_USD_AT} AS usd_at -- when the rate behind them was asked for
+        {_USD_AT} AS usd_at -- when the rate behind them was true
     FROM tokens
     LEFT JOIN wallets AS creators ON creators.id = tokens.creator_id
     LEFT JOIN wallets AS developers ON developers.id = tokens.developer_id

@@ -1,0 +1,88 @@
+"""``candles``: what a token's market did, interval by interval."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, Final
+
+import msgspec
+
+from pumpwatch.candles import INTERVALS, Candle
+from pumpwatch.cli import output
+from pumpwatch.cli.look import decimals_of, full_mint
+from pumpwatch.cli.output import Column
+from pumpwatch.cli.times import TIMES, moment_in
+from pumpwatch.config import Settings
+from pumpwatch.storage.candles import Series, candles
+from pumpwatch.storage.queries import open_reader
+from pumpwatch.telemetry import visible
+
+_MOST_ROWS: Final = 10_000
+
+_COLUMNS: Final = (
+    *(Column("TIME (UTC)", 14), Column("OPEN", 9, is_number=True), Column("HIGH", 9, is_number=True)),
+    *(Column("LOW", 9, is_number=True), Column("CLOSE", 9, is_number=True), Column("VOLUME", 11, is_number=True)),
+    *(Column("BUYS", 5, is_number=True), Column("SELLS", 5, is_number=True)),
+)
+
+
+def register(commands: Any) -> None:
+    """Add the command to the parser's subcommands."""
+    command = commands.add_parser("candles", help="open, high, low, close and volume of a token, interval by interval")
+    command.add_argument("mint", metavar="MINT", help="its mint, or the beginning of it")
+    command.add_argument("--interval", choices=tuple(INTERVALS), default="1m", help="of each candle (default: 1m)")
+    command.add_argument("--usd", action="store_true", help="prices and volume in US dollars, each minute at its own rate")
+    command.add_argument("--gapless", action="store_true", help="also intervals in which nothing was traded")
+    command.add_argument("--since", type=moment_in, metavar="TIME", help=f"not before; {TIMES}")
+    command.add_argument("--until", type=moment_in, metavar="TIME", help="not after")
+    command.add_argument("--limit", type=_limit, default=20, metavar="N", help="the newest of them, so many (default: 20)")
+    command.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    command.set_defaults(function=show_candles)
+
+
+def show_candles(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Exit status 0; AnswerIsNo (1): there is no such token."""
+    with open_reader(settings.pumpwatch.database) as reader:
+        mint = full_mint(reader, arguments.mint)
+        series = candles(
+            reader,
+            mint,
+            INTERVALS[arguments.interval],
+            limit=arguments.limit,
+            since=arguments.since,
+            until=arguments.until,
+            in_usd=arguments.usd,
+            gapless=arguments.gapless,
+        )
+        quotes = reader.quotes()
+    assert series is not None
+    if arguments.json:
+        output.print_json(msgspec.to_builtins(series))
+        return 0
+    output.print_table(_COLUMNS, [_cells(candle, series, quotes, in_usd=arguments.usd) for candle in series.candles])
+    output.print_text(_foot(series, in_usd=arguments.usd))
+    return 0
+
+
+def _cells(candle: Candle, series: Series, quotes: dict[str, int | None], *, in_usd: bool) -> tuple[object, ...]:
+    prices = [output.number(price) for price in (candle.open, candle.high, candle.low, candle.close)]
+    if in_usd:
+        volume = output.number(candle.volume_usd)
+    else:
+        decimals = decimals_of(series.quote_mint, quotes)
+        volume = output.UNKNOWN if decimals is None else output.number(candle.volume / 10**decimals)
+    return output.short_moment(candle.opens_at), *prices, volume, candle.buys, candle.sells
+
+
+def _foot(series: Series, *, in_usd: bool) -> str:
+    unit = "USD" if in_usd else output.quote_name(series.quote_mint)
+    cut = "; there may be older ones: give --until" if series.is_cut else ""
+    why = f": {visible(series.reason, limit=300)}" if series.reason else ""
+    return f"in {unit}, from trades that the chain told{cut}; record {series.completeness}{why}"
+
+
+def _limit(argument: str) -> int:
+    value = int(argument)
+    if not 0 < value <= _MOST_ROWS:
+        raise ValueError
+    return value

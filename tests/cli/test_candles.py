@@ -1,0 +1,77 @@
+"""Promises of ``candles`` and of what ``tokens`` chooses."""
+
+from __future__ import annotations
+
+import time
+import unicodedata
+
+import pytest
+from cli_samples import NOW, USDC, Record, Run
+
+from pumpwatch.errors import UsageError
+
+SOL, USDCAT, HOSTILE, QUOTELESS, EMPTY = range(5)
+
+
+def cells(line: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in line)
+
+
+def test_candles_are_shown_with_unit_and_record_in_80_columns(run: Run, record: Record) -> None:
+    outcome = run("candles", record.mints[SOL], "--interval", "1h")
+
+    assert outcome.status == 0
+    assert outcome.lines()[0].split() == ["TIME", "(UTC)", "OPEN", "HIGH", "LOW", "CLOSE", "VOLUME", "BUYS", "SELLS"]
+    assert "in SOL, from trades that the chain told; record unproven" in outcome.out
+    assert max(map(cells, outcome.lines())) <= 80
+    document = run("candles", record.mints[SOL], "--interval", "1h", "--json").json()
+    assert document["unit"] == "So11111111111111111111111111111111111111112"
+    assert sum(candle["trades"] for candle in document["candles"]) == record.trades[record.mints[SOL]] - 1, "one is provisional"
+    assert document["completeness"] == "unproven"
+
+
+def test_without_a_rate_dollars_are_unknown(run: Run, record: Record) -> None:
+    document = run("candles", record.mints[SOL], "--usd", "--json").json()
+    assert document["candles"]
+    assert {candle["close"] for candle in document["candles"]} == {None}
+    assert run("candles", record.mints[SOL], "--usd").lines()[1].split()[2:7] == ["-"] * 5
+
+
+def test_a_token_without_confirmed_trades_has_no_candles(run: Run, record: Record) -> None:
+    for mint in (record.mints[QUOTELESS], record.mints[EMPTY]):
+        assert run("candles", mint, "--gapless", "--json").json()["candles"] == []
+
+
+@pytest.mark.parametrize("order", ["volume", "market-cap", "last-trade", "wallets", "progress", "oldest"])
+def test_tokens_come_in_every_order(run: Run, record: Record, order: str) -> None:
+    assert len(run("tokens", "--order", order, "--json").json()["tokens"]) == len(record.mints)
+
+
+def test_tokens_are_chosen_by_symbol_quote_age_and_volume(run: Run, record: Record) -> None:
+    def chosen(*options: str) -> set[str]:
+        return {token["mint"] for token in run("tokens", "--json", *options).json()["tokens"]}
+
+    assert chosen("--symbol", "usdc") == {record.mints[USDCAT]}
+    assert chosen("--symbol", "u*cat") == {record.mints[USDCAT]}
+    assert chosen("--quote", "USDC") == chosen("--quote", USDC) == {record.mints[USDCAT]}
+    assert chosen("--older-than", str(NOW - 1)) == set()
+    assert record.mints[SOL] in chosen("--younger-than", str(NOW - 1))
+    assert chosen("--min-volume", "0.1") >= {record.mints[SOL]}
+    assert chosen("--min-volume", "1e12") == set()
+    assert chosen("--completeness", "complete") == set()
+
+
+def test_a_window_shows_what_was_traded_in_it(run: Run, record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: NOW + 60.0)
+    outcome = run("tokens", "--window", "1h")
+    assert outcome.lines()[0].split()[:4] == ["SYMBOL", "MINT", "PRICE", "CHANGE"]
+    assert max(map(cells, outcome.lines())) <= 80
+    found = {token["mint"]: token["window"] for token in run("tokens", "--window", "1h", "--json").json()["tokens"]}
+    assert found[record.mints[SOL]]["trades"] == record.trades[record.mints[SOL]] - 1, "one is provisional"
+    monkeypatch.setattr(time, "time", lambda: NOW + 10 * 86_400.0)
+    assert run("tokens", "--window", "24h", "--json").json()["tokens"] == []
+
+
+def test_a_change_without_a_window_is_refused(run: Run, record: Record) -> None:
+    with pytest.raises(UsageError, match="give --window"):
+        run("tokens", "--order", "change")
