@@ -54,7 +54,7 @@ def follow(
     sink: Sink,
     *,
     place: Place | None = None,
-    wait: Callable[[float], None] = time.sleep,
+    wait: Callable[[float], None] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
     """
@@ -66,41 +66,60 @@ def follow(
         DatabaseError: It could not be read at the start, or is wrong for longer than a minute.
 
     """
-    said = ""
-    wrong_since: float | None = None
+    wait = time.sleep if wait is None else wait
+    trouble = _Trouble(path, clock)
     tail: Tail | None = None
     while True:
         try:
             file = _identity(path)
             with open_reader(path) as reader:
-                tail = Tail(reader, wanted, place or (end(reader) if tail is None else tail.place))
-                place = None
-                said, wrong_since = "", None
-                _read_on(tail, sink, lambda file=file: _identity(path) == file, wait)  # type: ignore[misc]
-            _say(f"{path} is another file now: reading that")
+                tail = Tail(reader, wanted, tail.place if tail is not None else place or end(reader))
+                while _identity(path) == file:
+                    _read_on(tail, sink)
+                    trouble.is_over()
+                    wait(POLL_SECONDS)
+            if path.is_file():
+                _say(f"{path} is another file now: reading that")
         except DatabaseError as error:
-            now = clock()
-            wrong_since = now if wrong_since is None else wrong_since
-            is_away = isinstance(error.__cause__, DatabaseBusy) or not path.is_file()
-            if tail is None or (not is_away and now - wrong_since > _PATIENCE_SECONDS):
+            if tail is None:
                 raise
-            if str(error) != said:
-                said = str(error)
-                _say(f"{said}; waiting")
+            trouble.met(error)
             wait(_RETRY_SECONDS)
 
 
-def _read_on(tail: Tail, sink: Sink, is_same: Callable[[], bool], wait: Callable[[float], None]) -> None:
-    """Until the file is another."""
+def _read_on(tail: Tail, sink: Sink) -> None:
+    """All that is there now."""
     while True:
         batch = tail.read()
         if batch:
             sink.take(batch)
         elif tail.is_at_end:
-            sink.idle(tail.place)
-            if not is_same():
-                return
-            wait(POLL_SECONDS)
+            break
+    sink.idle(tail.place)
+
+
+class _Trouble:
+    """Each trouble with the database is told once; one that is none of locked or away is borne for a minute."""
+
+    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
+        self._path = path
+        self._clock = clock
+        self._said = ""
+        self._since: float | None = None
+
+    def is_over(self) -> None:
+        self._said, self._since = "", None
+
+    def met(self, error: DatabaseError) -> None:
+        """Raises it again after a minute."""
+        now = self._clock()
+        self._since = now if self._since is None else self._since
+        is_away = isinstance(error.__cause__, DatabaseBusy) or not self._path.is_file()
+        if not is_away and now - self._since > _PATIENCE_SECONDS:
+            raise error
+        if str(error) != self._said:
+            self._said = str(error)
+            _say(f"{self._said}; waiting")
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -151,6 +151,7 @@ def test_what_was_cut_says_up_to_where_it_is_whole(market: Market, oldest_first:
         elif listing.looked_to is not None and wanted.mint is None:
             cut += 1
             edge = listing.looked_to
+            assert all((at(row) <= edge if oldest_first else at(row) >= edge) or not row.confirmed for row in listing.trades)
             near = {row for row in every if (at(row) < edge if oldest_first else at(row) > edge)}
             missing = {row for row in near - set(listing.trades) if row.confirmed or wanted.wallet is None}
             assert not missing
