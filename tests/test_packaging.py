@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import configparser
+import itertools
 import json
 import re
 import subprocess
@@ -47,6 +48,11 @@ def extra(name: str) -> list[Requirement]:
     return [Requirement(line) for line in lines_of(metadata()["options.extras_require"][name])]
 
 
+def users_extras() -> dict[str, list[Requirement]]:
+    """All but what only developers need."""
+    return {name: extra(name) for name in metadata()["options.extras_require"] if name != "dev"}
+
+
 class Pin:
     def __init__(self, block: str) -> None:
         head, *hashes = [part.strip() for part in block.split("--hash=")]
@@ -87,12 +93,17 @@ def test_pyproject_holds_no_metadata() -> None:
 
 
 def test_every_package_that_is_imported_is_asked_for() -> None:
-    asked = {canonicalize_name(requirement.name) for requirement in core()}
+    asked = {canonicalize_name(requirement.name) for requirement in (*core(), *itertools.chain(*users_extras().values()))}
     distributions = packages_distributions()
 
     for path in (ROOT / "pumpwatch").rglob("*.py"):
         for name in imported_by(path) - sys.stdlib_module_names - {"pumpwatch"}:
             assert {canonicalize_name(owner) for owner in distributions[name]} & asked, f"{path.name} imports {name}"
+
+
+def test_development_has_every_extra_of_the_users() -> None:
+    for name, asked in users_extras().items():
+        assert {str(requirement) for requirement in asked} <= {str(requirement) for requirement in extra("dev")}, name
 
 
 def imported_by(path: Path) -> set[str]:
