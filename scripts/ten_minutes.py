@@ -21,15 +21,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import oracle
 import psutil
 
 from pumpwatch.cli.demo import run_demo
 from pumpwatch.simulator.faults import FAULTS
+
+ROOT = Path(__file__).resolve().parents[1]
 
 _EVERY_SECONDS = 15.0
 _CHECK_SECONDS = 300.0

@@ -24,6 +24,7 @@ Row: TypeAlias = dict[str, Any]
 _RELATIVE = 1e-12
 #: A ratio less one loses the digits before the difference.
 _OF_IMPACT = 1e-9
+_DIFFERENCES = ("price_impact", "price_change")
 
 _RATE_MINUTES = 10
 _CONFIRMED = (1, 2)
@@ -308,6 +309,84 @@ def bucket(trades: list[Row]) -> Row:
     }
 
 
+# Stretches of time
+
+
+def window(raw: Raw, token_id: int, seconds: int, now: int) -> Row:
+    """What was traded in the minutes of which a part lies in the last *seconds*, and how the price moved meanwhile."""
+    quote = raw.quotes.get(raw.tokens[token_id]["quote_id"])
+    every = sorted(minutes(raw, token_id).items())
+    first = (now - seconds) // 60
+    inside = [(minute, row) for minute, row in every if minute >= first]
+    before = [row["close"] for minute, row in every if minute < first]
+    prices = [row["close"] for _, row in inside if row["close"] is not None]
+    begin = before[-1] if before else None
+    last = prices[-1] if prices else begin
+    if begin is None:
+        begin = next((row["open"] for _, row in inside if row["open"] is not None), None)
+    return {
+        "trades": _added([row for _, row in inside], "trades"),
+        "buys": _added([row for _, row in inside], "buys"),
+        "sells": sum(row["trades"] - row["buys"] for _, row in inside),
+        "volume": _added([row for _, row in inside], "volume"),
+        "volume_usd": _dollars(raw, quote, [(minute * 60, row["volume"]) for minute, row in inside]),
+        "price_change": Fraction(last) / Fraction(begin) - 1 if begin and last is not None else None,
+    }
+
+
+def candles(raw: Raw, token_id: int, seconds: int, *, in_usd: bool) -> dict[int, Row]:
+    """By the time of its opening: each candle in which something was traded."""
+    quote = raw.quotes.get(raw.tokens[token_id]["quote_id"])
+    confirmed = [trade for trade in raw.of_token(token_id) if trade["state"] in _CONFIRMED and trade["block_time"] is not None]
+    found: dict[int, list[Row]] = defaultdict(list)
+    for trade in confirmed:
+        found[trade["block_time"] // seconds * seconds].append(trade)
+    return {opens_at: _candle(raw, quote, trades, in_usd=in_usd) for opens_at, trades in found.items()}
+
+
+def _candle(raw: Raw, quote: Row | None, trades: list[Row], *, in_usd: bool) -> Row:
+    prices = []
+    for trade in trades:
+        price = whole(ratio(trade), quote)
+        if price is not None and in_usd:
+            rate = rate_at(raw, quote, trade["block_time"])
+            price = None if rate is None else price * rate
+        prices.append(price)
+    known = [price for price in prices if price is not None]
+    is_known = len(known) == len(prices)
+    added = bucket(trades)
+    return {
+        "open": known[0] if is_known else None,
+        "high": max(known) if is_known else None,
+        "low": min(known) if is_known else None,
+        "close": known[-1] if is_known else None,
+        "volume_usd": _dollars(raw, quote, [(trade["block_time"], trade["quote_amount"] or 0) for trade in trades]),
+        **{name: added[name] for name in ("volume", "buy_volume", "trades", "buys")},
+    }
+
+
+def _dollars(raw: Raw, quote: Row | None, amounts: list[tuple[int, int]]) -> Fraction | None:
+    """Amounts of a quote at times (unix seconds), each at its own rate; None: one is unknown."""
+    total = Fraction(0)
+    for seconds, amount in amounts:
+        rate = rate_at(raw, quote, seconds)
+        if rate is None or quote is None or quote["decimals"] is None:
+            return None
+        total += rate * amount / 10 ** quote["decimals"]
+    return total
+
+
+def without_gaps(found: dict[int, Row], seconds: int) -> dict[int, Row]:
+    """The same with flat ones where nothing was traded."""
+    filled: dict[int, Row] = {}
+    nothing = {"volume": 0, "buy_volume": 0, "trades": 0, "buys": 0, "volume_usd": Fraction(0)}
+    for opens_at in range(min(found, default=0), max(found, default=-1) + 1, seconds):
+        close = filled[opens_at - seconds]["close"] if opens_at - seconds in filled else None
+        flat = {**dict.fromkeys(("open", "high", "low", "close"), close), **nothing}
+        filled[opens_at] = found.get(opens_at, flat)
+    return filled
+
+
 # The comparison
 
 
@@ -321,12 +400,12 @@ def differences(path: Path) -> list[str]:
             return [dict(row) for row in connection.execute(query)]
 
         found = _compare_log(raw, ask("SELECT * FROM trade_log"))
-        found += _compare("token_board", {row["mint"]: row for row in ask("SELECT * FROM token_board")}, _boards(raw))
+        found += compare("token_board", {row["mint"]: row for row in ask("SELECT * FROM token_board")}, _boards(raw))
         shown = {(row["mint"], row["wallet"]): row for row in ask("SELECT * FROM position_board")}
-        found += _compare("position_board", shown, _positions(raw))
+        found += compare("position_board", shown, _positions(raw))
         stored = {(row["token_id"], row["minute"]): row for row in ask("SELECT * FROM minutes")}
         expected = {(token_id, minute): row for token_id in raw.tokens for minute, row in minutes(raw, token_id).items()}
-        found += _compare("minutes", stored, expected)
+        found += compare("minutes", stored, expected)
     return found
 
 
@@ -361,16 +440,17 @@ def _compare_log(raw: Raw, shown: list[Row]) -> list[str]:
         if len(one) != len(other):
             lines.append(f"trade_log {key}: {len(one)} rows, expected {len(other)}")
         for row, wanted in zip(one, other, strict=False):
-            lines += _compare("trade_log", {key: row}, {key: wanted})
+            lines += compare("trade_log", {key: row}, {key: wanted})
     return lines
 
 
-def _compare(what: str, shown: dict[Any, Row], expected: dict[Any, Row]) -> list[str]:
+def compare(what: str, shown: dict[Any, Row], expected: dict[Any, Row]) -> list[str]:
+    """Each value of *expected*, by key and name, that is not what is shown; a line each."""
     lines = [f"{what} {key}: a row of no trade" for key in shown.keys() - expected.keys()]
     lines += [f"{what} {key}: no row" for key in expected.keys() - shown.keys()]
     for key in shown.keys() & expected.keys():
         for name, wanted in expected[key].items():
-            if not same(shown[key][name], wanted, _OF_IMPACT if name == "price_impact" else _RELATIVE):
+            if not same(shown[key][name], wanted, _OF_IMPACT if name in _DIFFERENCES else _RELATIVE):
                 value = float(wanted) if isinstance(wanted, Fraction) else wanted
                 lines.append(f"{what} {key} {name}: {shown[key][name]!r}, expected {value!r}")
     return lines

@@ -19,8 +19,9 @@ import oracle
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
+from pumpwatch.candles import INTERVALS, Candle
 from pumpwatch.cli.demo import run_demo
 from pumpwatch.decode import pumpportal, solana
 from pumpwatch.events import (
@@ -35,8 +36,11 @@ from pumpwatch.events import (
     TradesDropped,
 )
 from pumpwatch.simulator.player import logs_notifications, pumpportal_frames, read_session, read_trades
+from pumpwatch.storage.candles import candles
+from pumpwatch.storage.queries import open_reader
 from pumpwatch.storage.recount import Recount
 from pumpwatch.storage.store import Store
+from pumpwatch.storage.windows import windows
 
 USDC = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
 BEGAN = 1_757_806_310
@@ -47,7 +51,37 @@ def judged(path: Path) -> list[str]:
     counting = Recount(path)
     counted = [str(one) for _, step in counting.steps(counting.tokens()) for one in step.differences]
     counting.close()
-    return oracle.differences(path) + counted
+    return oracle.differences(path) + counted + in_time(path)
+
+
+def in_time(path: Path) -> list[str]:
+    """Candles and windows of every token that are not what the oracle has."""
+    raw = oracle.read(path)
+    found: list[str] = []
+    with open_reader(path) as reader:
+        for token_id, token in raw.tokens.items():
+            mint = token["mint"]
+            for name, seconds in INTERVALS.items():
+                for in_usd in (False, True):
+                    expected = oracle.candles(raw, token_id, seconds, in_usd=in_usd)
+                    shown = candles(reader, mint, seconds, limit=10**6, in_usd=in_usd)
+                    assert shown is not None
+                    found += oracle.compare(f"{mint} {name} {in_usd}", by_time(shown.candles), expected)
+                if len(expected) > 1 and max(expected) - min(expected) < 2_000 * seconds:
+                    shown = candles(reader, mint, seconds, limit=10**6, in_usd=True, gapless=True)
+                    assert shown is not None
+                    gapless = oracle.without_gaps(expected, seconds)
+                    found += oracle.compare(f"{mint} {name} gapless", by_time(shown.candles), gapless)
+            at_the_edge = [minute * 60 + 59 for minute in oracle.minutes(raw, token_id) if minute % 13 in (9, 10)]
+            for now in (BEGAN + 30, (token["last_trade_at"] or BEGAN) + 61, *at_the_edge[:6]):
+                for one in windows(reader, mint, now):
+                    expected = {one.seconds: oracle.window(raw, token_id, one.seconds, now)}
+                    found += oracle.compare(f"{mint} window at {now}", {one.seconds: asdict(one)}, expected)
+    return found
+
+
+def by_time(shown: Iterable[Candle]) -> dict[int, dict[str, Any]]:
+    return {candle.opens_at: asdict(candle) for candle in shown}
 
 
 def execute(path: Path, *statements: str) -> None:
@@ -57,15 +91,14 @@ def execute(path: Path, *statements: str) -> None:
 
 
 def add_rates(path: Path) -> None:
-    """A rate for most minutes in which somebody traded, and a gap of some in which none is known."""
+    """A rate every thirteen minutes: it counts for ten of them, and in three none is known."""
     execute(
         path,
         """
         INSERT OR IGNORE INTO rates
-        SELECT quote.id, minute, 100.0 * quote.id + minute % 97 / 7.0, 'test', minute * 60000000
-        FROM minutes, (SELECT 1 AS id UNION SELECT 2) AS quote WHERE minute % 5 = 1
+        SELECT DISTINCT quote.id, minute - minute % 13, 100.0 * quote.id + minute / 13 % 97 / 7.0, 'test', minute * 60000000
+        FROM minutes, (SELECT 1 AS id UNION SELECT 2) AS quote
         """,
-        "DELETE FROM rates WHERE minute % 60 < 40",
     )
 
 
