@@ -29,16 +29,16 @@ ROWS = (
     ("feeds",),
     ("backfill",),
     ("writer",),
-    ("alerts", "prices", "price_history", "price_server", "rate_sources", "rates", "metadata", "metrics"),
+    ("alerts", "prices", "price_history", "price_server", "rate_sources", "rates", "metadata", "metadata_uri", "safe_fetch", "metrics"),
     ("building", "supervisor"),
-    ("audit", "export", "replay"),
+    ("audit", "export", "export_file", "export_parquet", "export_text", "replay"),
     ("simulator",),
     ("dashboard",),
     ("cli", "__main__"),
 )
 
 #: These turn bytes into meaning, and must not reach for the world.
-PURE = ("market", "figures", "candles", "decode", "continuity", "breaks", "verdict", "rate_sources", "rates")
+PURE = ("market", "figures", "candles", "decode", "continuity", "breaks", "verdict", "rate_sources", "rates", "metadata_uri")
 WORLD = {
     *(
         "asyncio",

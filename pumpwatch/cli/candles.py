@@ -30,14 +30,19 @@ def register(commands: Any) -> None:
     """Add the command to the parser's subcommands."""
     command = commands.add_parser("candles", help="open, high, low, close and volume of a token, interval by interval")
     command.add_argument("mint", metavar="MINT", help="its mint, or the beginning of it")
+    add_options(command)
+    command.add_argument("--limit", type=_limit, default=20, metavar="N", help="the newest of them, so many (default: 20)")
+    command.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    command.set_defaults(function=show_candles)
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Which candles, of whatever token."""
     command.add_argument("--interval", choices=tuple(INTERVALS), default="1m", help="of each candle (default: 1m)")
     command.add_argument("--usd", action="store_true", help="prices and volume in US dollars, each minute at its own rate")
     command.add_argument("--gapless", action="store_true", help="also intervals in which nothing was traded")
     command.add_argument("--since", type=moment_in, metavar="TIME", help=f"not before; {TIMES}")
     command.add_argument("--until", type=moment_in, metavar="TIME", help="not after")
-    command.add_argument("--limit", type=_limit, default=20, metavar="N", help="the newest of them, so many (default: 20)")
-    command.add_argument("--json", action="store_true", help="one JSON document on standard output")
-    command.set_defaults(function=show_candles)
 
 
 def show_candles(settings: Settings, arguments: argparse.Namespace) -> int:

@@ -81,7 +81,18 @@ def build_parser() -> argparse.ArgumentParser:
     Each sets ``function`` to what runs it: called with the settings and the arguments, or with the arguments alone where it sets
     ``takes_settings`` to False.
     """
-    from pumpwatch.cli import audit, backfill, candles, db, look, tokens, trades, watch  # they bring what they print tables with
+    from pumpwatch.cli import (  # they bring what they print tables with
+        audit,
+        backfill,
+        candles,
+        db,
+        export,
+        look,
+        tokens,
+        top,
+        trades,
+        watch,
+    )
 
     parser = argparse.ArgumentParser(
         prog="pumpwatch",
@@ -111,6 +122,8 @@ def build_parser() -> argparse.ArgumentParser:
     tokens.register(commands)
     candles.register(commands)
     trades.register(commands)
+    top.register(commands)
+    export.register(commands)
     audit.register(commands)
     backfill.register(commands)
     watch.register(commands)

@@ -41,6 +41,14 @@ def register(commands: Any) -> None:
     command = commands.add_parser("tokens", help="list the tokens of the record")
     command.add_argument("--order", choices=get_args(TokenOrder), help="which come first (default: newest; in a window: volume)")
     command.add_argument("--window", choices=tuple(WINDOWS), help="what they did in this time up to now, if anything")
+    add_filters(command)
+    command.add_argument("--limit", type=_limit, default=20, metavar="N", help="at most so many (default: 20)")
+    command.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    command.set_defaults(function=show_tokens)
+
+
+def add_filters(command: argparse.ArgumentParser) -> None:
+    """Add the options that :func:`wanted_by` reads."""
     command.add_argument("--watched", action="store_true", help="only those that are watched now")
     command.add_argument("--status", choices=("curve", "completed", "graduated"), help="only those in this state")
     command.add_argument(
@@ -53,9 +61,20 @@ def register(commands: Any) -> None:
         "--min-volume", type=_size, metavar="N", help="that traded so many SOL, USDC or whatever they trade against"
     )
     command.add_argument("--quote", metavar="MINT", help="that trade against this: SOL, USDC, USD1 or a mint")
-    command.add_argument("--limit", type=_limit, default=20, metavar="N", help="at most so many (default: 20)")
-    command.add_argument("--json", action="store_true", help="one JSON document on standard output")
-    command.set_defaults(function=show_tokens)
+
+
+def wanted_by(arguments: argparse.Namespace) -> WantedTokens:
+    """The choice of :func:`add_filters`."""
+    return WantedTokens(
+        status=arguments.status,
+        completeness=arguments.completeness,
+        symbol=arguments.symbol,
+        created_after=arguments.younger_than,
+        created_before=arguments.older_than,
+        minimum_volume=arguments.min_volume,
+        quote_mint=_QUOTES.get(arguments.quote, arguments.quote),
+        watched_only=arguments.watched,
+    )
 
 
 def show_tokens(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -66,16 +85,7 @@ def show_tokens(settings: Settings, arguments: argparse.Namespace) -> int:
         UsageError: An order that needs a window has none.
 
     """
-    wanted = WantedTokens(
-        status=arguments.status,
-        completeness=arguments.completeness,
-        symbol=arguments.symbol,
-        created_after=arguments.younger_than,
-        created_before=arguments.older_than,
-        minimum_volume=arguments.min_volume,
-        quote_mint=_QUOTES.get(arguments.quote, arguments.quote),
-        watched_only=arguments.watched,
-    )
+    wanted = wanted_by(arguments)
     if arguments.order == "change" and arguments.window is None:
         raise UsageError("--order change needs a time in which the price changed: give --window 1h, say")
     now = time.time()

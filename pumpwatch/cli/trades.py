@@ -37,17 +37,7 @@ _OF_ONE_TOKEN: Final = (*_COLUMNS, Column("WALLET", 19), Column("P", 1))
 def register(commands: Any) -> None:
     """Add the command to the parser's subcommands."""
     command = commands.add_parser("trades", help="list trades, the newest first, or follow them")
-    command.add_argument("mint", metavar="MINT", nargs="?", help="of this token: its mint, or the beginning of it")
-    command.add_argument("--wallet", metavar="ADDRESS", help="of this wallet: its address, or the beginning of it")
-    command.add_argument("--side", choices=("buy", "sell"), help="only these")
-    command.add_argument("--venue", choices=("curve", "pool"), help="only on the bonding curve, or only in the pool")
-    command.add_argument(
-        "--min-quote", type=_size, metavar="N", help="of at least so many SOL, USDC or whatever it traded against"
-    )
-    command.add_argument("--min-tokens", type=_size, metavar="N", help="of at least so many tokens")
-    command.add_argument("--since", type=moment_in, metavar="TIME", help=f"not before; {TIMES}")
-    command.add_argument("--until", type=moment_in, metavar="TIME", help="not after")
-    command.add_argument("--confirmed", action="store_true", help="without provisional ones")
+    add_filters(command)
     command.add_argument("--oldest", action="store_true", help="the oldest first")
     command.add_argument(
         "--limit", type=_limit, metavar="N", help=f"at most so many (default: {_LISTED}; before those that follow {_FOLLOWED})"
@@ -60,6 +50,21 @@ def register(commands: Any) -> None:
     command.set_defaults(function=show_trades)
 
 
+def add_filters(command: argparse.ArgumentParser) -> None:
+    """Add the options that :func:`wanted_by` reads."""
+    command.add_argument("mint", metavar="MINT", nargs="?", help="of this token: its mint, or the beginning of it")
+    command.add_argument("--wallet", metavar="ADDRESS", help="of this wallet: its address, or the beginning of it")
+    command.add_argument("--side", choices=("buy", "sell"), help="only these")
+    command.add_argument("--venue", choices=("curve", "pool"), help="only on the bonding curve, or only in the pool")
+    command.add_argument(
+        "--min-quote", type=_size, metavar="N", help="of at least so many SOL, USDC or whatever it traded against"
+    )
+    command.add_argument("--min-tokens", type=_size, metavar="N", help="of at least so many tokens")
+    command.add_argument("--since", type=moment_in, metavar="TIME", help=f"not before; {TIMES}")
+    command.add_argument("--until", type=moment_in, metavar="TIME", help="not after")
+    command.add_argument("--confirmed", action="store_true", help="without provisional ones")
+
+
 def show_trades(settings: Settings, arguments: argparse.Namespace) -> int:
     """Exit status 0; AnswerIsNo (1): there is no such token or wallet."""
     _check(arguments)
@@ -70,7 +75,7 @@ def show_trades(settings: Settings, arguments: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             return 0
     with open_reader(path) as reader:
-        wanted = _wanted(reader, arguments)
+        wanted = wanted_by(reader, arguments, is_new=arguments.follow)
         listing = trades(reader, wanted, limit=arguments.limit or _LISTED, oldest_first=arguments.oldest)
         shown: Iterable[str] = [wanted.mint] if wanted.mint is not None else dict.fromkeys(row.mint for row in listing.trades)
         records, quotes = completeness_of(reader, shown), reader.quotes()
@@ -100,10 +105,21 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError("--follow --json begins now, or where --after says: leave --limit out")
 
 
-def _wanted(reader: Reader, arguments: argparse.Namespace) -> Wanted:
+def wanted_by(reader: Reader, arguments: argparse.Namespace, *, is_new: bool = False) -> Wanted:
+    """
+    Return the choice of :func:`add_filters`.
+
+    Args:
+        is_new: A token or wallet that is not in the record yet will do, if its address is complete.
+
+    Raises:
+        UsageError: Several addresses begin so.
+        AnswerIsNo: None does.
+
+    """
     return Wanted(
-        mint=_known(arguments.mint, lambda start: full_mint(reader, start), is_new=arguments.follow),
-        wallet=_known(arguments.wallet, lambda start: full_wallet(reader, start), is_new=arguments.follow),
+        mint=_known(arguments.mint, lambda start: full_mint(reader, start), is_new=is_new),
+        wallet=_known(arguments.wallet, lambda start: full_wallet(reader, start), is_new=is_new),
         side=arguments.side,
         venue=arguments.venue,
         minimum_quote=arguments.min_quote,
@@ -148,7 +164,7 @@ def full_wallet(reader: Reader, beginning: str) -> str:
 def _follow(path: Path, arguments: argparse.Namespace) -> int:
     place = None if arguments.after in (None, "begin") else Place.of_text(arguments.after)
     with open_reader(path) as reader:
-        wanted = _wanted(reader, arguments)
+        wanted = wanted_by(reader, arguments, is_new=arguments.follow)
         if arguments.after == "begin":
             place = beginning(reader)
         if arguments.json:
