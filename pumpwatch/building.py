@@ -33,6 +33,7 @@ from pumpwatch.feeds.opens import Opens
 from pumpwatch.feeds.pumpportal import PumpPortalFeed
 from pumpwatch.feeds.waits import Waits
 from pumpwatch.feeds.wanted import Wanted
+from pumpwatch.metadata import Metadata
 from pumpwatch.prices import Prices, may_run
 from pumpwatch.providers import Provider, provider_named, provider_of
 from pumpwatch.storage.intake import Intake
@@ -45,6 +46,9 @@ from pumpwatch.writer import Writer
 
 #: Remembered: pools, and tokens judged.
 _MOST_POOLS: Final = 50_000
+
+#: A trade that could not be read at once is news for the watch list for so long.
+_NEWS_US: Final = 600_000_000
 _RPC_TIMEOUT_SECONDS: Final = 15.0
 _ROOM_SECONDS: Final = 1.0
 
@@ -64,6 +68,7 @@ class Parts:
         chain: Profile of the chain's feed.
         backfill: None where it is not enabled, or there is no chain's feed.
         prices: None where it is not enabled, or no source is for data of this origin.
+        metadata: None where nothing is to be fetched.
         restart_gap: Trades are unseen from its beginning until the feeds deliver again; None: none are.
         drift: Whether the programs on chain still speak as we know.
     """
@@ -101,6 +106,7 @@ class Parts:
         repairs = alone or (settings.backfill.enabled and settings.helius.enabled)
         self.backfill = self._build_backfill(pools) if repairs else None
         self.prices = None if alone or not may_run(settings.prices, origin) else self._build_prices()
+        self.metadata = None if alone or settings.metadata.fetch == "off" else self._build_metadata()
         spells = store.open_spells()
         self.watchlist = Watchlist(
             settings.watch,
@@ -150,7 +156,7 @@ class Parts:
     # Building
 
     def _askers(self) -> tuple[WorkerThread, ...]:
-        return tuple(thread for thread in (self.backfill, self.prices) if thread is not None)
+        return tuple(thread for thread in (self.backfill, self.prices, self.metadata) if thread is not None)
 
     def _gap_at_start(self, *, is_watching: bool, now_us: int) -> GapOpened | None:
         """What is watched trades unseen until the feeds deliver again: since the last data that were stored, or since now."""
@@ -254,6 +260,15 @@ class Parts:
             origin=self._origin,
         )
 
+    def _build_metadata(self) -> Metadata:
+        return Metadata(
+            self._settings.metadata,
+            database=self._settings.pumpwatch.database,
+            pinned=self._settings.watch.mints,
+            put=self.tell,
+            origin=self._origin,
+        )
+
     def _handlers(self) -> Mapping[str, Callable[[Request], Answer]]:
         """What other processes may ask beside the watch list."""
         database = self._settings.pumpwatch.database
@@ -287,9 +302,22 @@ class Parts:
                 feed.know_pools(pools)
         try:
             with Unread(self._settings.pumpwatch.database) as unread:
-                redecode.redecode_page(unread, redecode.through_intake(self.intake, unread), kind="unknown pool")
+                redecode.redecode_page(unread, self._through_intake_and_list(unread), kind="unknown pool", found=pools)
         except TransientError as error:
             logger.info("what was kept of new pools is read later: {}", error)
+
+    def _through_intake_and_list(self, unread: Unread) -> redecode.Put:
+        """For trades in pools that are known only now: those of a moment ago are news, a watched wallet's above all."""
+        put = redecode.through_intake(self.intake, unread)
+
+        def put_and_notice(deliveries: Sequence[Delivery]) -> None:
+            put(deliveries)
+            now_us = time.time_ns() // 1000
+            for delivery in deliveries:
+                if now_us - delivery.received_at_us < _NEWS_US:
+                    self.watchlist.notice(delivery.events, now_us)
+
+        return put_and_notice
 
     def _on_transaction(self, notified: Notified) -> None:
         self._raise(

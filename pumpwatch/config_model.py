@@ -15,6 +15,7 @@ from pumpwatch.config_values import (
     choice,
     database_path,
     http_url,
+    http_urls,
     number,
     optional_path,
     websocket_url,
@@ -287,6 +288,26 @@ class PricesSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MetadataSettings:
+    fetch: Annotated[
+        Literal["off", "ipfs", "https"],
+        Setting(
+            choice("off", "ipfs", "https"),
+            "Fetch the files behind tokens' uris, which hold descriptions and links: off; ipfs = what lies on IPFS, from the "
+            "gateways alone; https = for pinned tokens also from the server that their maker chose, who sees your address then.",
+        ),
+    ] = "off"
+    gateways: Annotated[
+        tuple[Endpoint, ...],
+        Setting(
+            http_urls,
+            "Servers that are asked for what lies on IPFS, by commas or one a line. They see what you are interested in.",
+            default="https://ipfs.io, https://dweb.link",
+        ),
+    ] = (Endpoint.of("https://ipfs.io"), Endpoint.of("https://dweb.link"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """
     All settings of one process.
@@ -306,6 +327,7 @@ class Settings:
     writer: WriterSettings = WriterSettings()
     backfill: BackfillSettings = BackfillSettings()
     prices: PricesSettings = PricesSettings()
+    metadata: MetadataSettings = MetadataSettings()
     config_file: Path | None = None
     directory: Path = Path()
     secrets: tuple[str, ...] = field(default=(), repr=False)
@@ -321,6 +343,7 @@ SECTIONS: Final[dict[str, type[Any]]] = {
     "writer": WriterSettings,
     "backfill": BackfillSettings,
     "prices": PricesSettings,
+    "metadata": MetadataSettings,
 }
 
 

@@ -104,6 +104,16 @@ def http_url(text: str) -> str:
     return _url(text, "https")
 
 
+def http_urls(text: str) -> tuple[Endpoint, ...]:
+    """URLs as :func:`http_url` takes them, without secrets, separated by commas or line ends; at least one."""
+    found = tuple(Endpoint.of(http_url(part.strip())) for part in re.split(r"[,\n]", text) if part.strip())
+    if not found:
+        raise ValueError("must name at least one server")
+    if any(endpoint.has_key for endpoint in found):
+        raise ValueError("has a query, user or password in a URL: only servers that need no key can stand here")
+    return found
+
+
 def _url(text: str, scheme: str) -> str:
     endpoint = Endpoint.of(text)
     given = endpoint.shown.partition(":")[0]

@@ -382,6 +382,28 @@ class QuotePriced(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True,
     at_us: int
 
 
+class MetadataFetched(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, omit_defaults=True):
+    """
+    The file behind a token's uri was asked for. Replaces what was there; a failure does not replace what was fetched.
+
+    Attributes:
+        source: The host that was asked.
+        error: Why there is nothing; None: the texts are what the file said.
+    """
+
+    mint: str
+    at_us: int
+    source: str
+    error: str | None = None
+    name: str | None = None
+    symbol: str | None = None
+    description: str | None = None
+    image: str | None = None
+    website: str | None = None
+    twitter: str | None = None
+    telegram: str | None = None
+
+
 class RatesSought(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, omit_defaults=True):
     """
     No source has a close for these minutes of a quote: they are not asked for again. Replaces what was told before.
@@ -415,6 +437,7 @@ Event: TypeAlias = (
     | Usage
     | QuotePriced
     | RatesSought
+    | MetadataFetched
 )
 
 

@@ -38,7 +38,7 @@ ROWS = (
 )
 
 #: These turn bytes into meaning, and must not reach for the world.
-PURE = ("market", "figures", "candles", "decode", "continuity", "breaks", "verdict", "rate_sources", "rates", "metadata_uri")
+PURE = ("market", "figures", "candles", "decode", "continuity", "breaks", "verdict", "rate_sources", "rates")
 WORLD = {
     *(
         "asyncio",

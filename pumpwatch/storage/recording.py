@@ -18,6 +18,7 @@ from pumpwatch.events import (
     GapFilling,
     GapOpened,
     Listed,
+    MetadataFetched,
     PoolSeen,
     QuotePriced,
     RatesSought,
@@ -223,6 +224,8 @@ class Recording:
                     event.call_credits,
                 )
                 self._execute(statements.ADD_USAGE, [(event.provider, event.day, *numbers)])
+            case MetadataFetched():
+                self._execute(statements.SET_METADATA, [msgspec.structs.astuple(event)])
             case QuotePriced():
                 quote_id = self._ids.quote(self._connection, event.quote_mint)
                 self._execute(statements.SET_RATE, [(quote_id, event.minute, event.usd, event.source, event.at_us)])

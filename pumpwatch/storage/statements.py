@@ -106,6 +106,15 @@ INSERT_GAP: Final = """
     WHERE excluded.to_us IS NOT NULL
 """
 #: A rate that was told in its own minute is live: the last one stays. One of the past fills what is empty.
+SET_METADATA: Final = """
+    INSERT INTO metadata
+        (token_id, fetched_at_us, source, error, name, symbol, description, image, website, twitter, telegram)
+    SELECT id, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11 FROM tokens WHERE mint = ?1
+    ON CONFLICT (token_id) DO UPDATE SET
+        (fetched_at_us, source, error, name, symbol, description, image, website, twitter, telegram) =
+        (?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+    WHERE ?4 IS NULL OR error IS NOT NULL
+"""
 SET_RATE: Final = """
     INSERT INTO rates (quote_id, minute, usd, source, at_us) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (quote_id, minute) DO UPDATE SET usd = excluded.usd, source = excluded.source, at_us = excluded.at_us

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from storage_samples import chain_trade
@@ -110,8 +111,8 @@ def compare(found: list[Candle], expected: list[Candle]) -> None:
         )
 
 
-def of(reader: Reader, mint: str, seconds: int, **more: int | bool) -> Series:
-    series = candles(reader, mint, seconds, **{"limit": 10_000, **more})  # type: ignore[arg-type]
+def of(reader: Reader, mint: str, seconds: int, **more: Any) -> Series:
+    series = candles(reader, mint, seconds, **{"limit": 10_000, **more})
     assert series is not None
     return series
 
@@ -200,13 +201,13 @@ def test_tokens_are_chosen_and_ordered(reader: Reader, rows: list[Row]) -> None:
     assert tokens(reader, WantedTokens(symbol="%"), limit=9) == []
     assert tokens(reader, WantedTokens(symbol="[a*"), limit=9) == []
     for order in ("newest", "oldest", "trades", "market-cap", "last-trade", "wallets", "progress"):
-        assert len(tokens(reader, limit=9, order=order)) == 3  # type: ignore[arg-type]
+        assert len(tokens(reader, limit=9, order=order)) == 3
 
 
 def test_in_a_window_are_only_tokens_that_traded_in_it(reader: Reader, rows: list[Row]) -> None:
     last = {mint: max(int(row["block_time"]) for row in rows if row["token_address"] == mint) for mint in mints(rows)}
     now = max(last.values())
     for order in ("volume", "trades", "change", "newest"):
-        found = tokens_in_window(reader, limit=9, order=order, seconds=60, now=now)  # type: ignore[arg-type]
+        found = tokens_in_window(reader, limit=9, order=order, seconds=60, now=now)
         assert {row.mint for row, _ in found} == {mint for mint, at in last.items() if at >= (now - 60) // 60 * 60}
         assert all(window.trades > 0 for _, window in found)
