@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -60,12 +60,15 @@ class Page(msgspec.Struct, kw_only=True):
     trades: int = 0
 
 
-def redecode_page(unread: Unread, put: Put, *, after_id: int = 0, kind: str | None = None) -> Page:
+def redecode_page(
+    unread: Unread, put: Put, *, after_id: int = 0, kind: str | None = None, found: Iterable[PoolSeen] = ()
+) -> Page:
     """
     Decode the oldest rows behind *after_id* again, store what they hold now and take them out.
 
     Args:
         kind: Only rows of this kind: ``unknown pool``, after a pool has become known.
+        found: Pools that may not be stored yet.
 
     Raises:
         TransientError: Not all is stored; the same call again does the rest.
@@ -73,6 +76,8 @@ def redecode_page(unread: Unread, put: Put, *, after_id: int = 0, kind: str | No
     """
     rows = unread.page(after_id, most_rows=_MOST_ROWS, most_bytes=_MOST_BYTES, kind=kind)
     pools = unread.pools()
+    for pool in found:
+        pools.learn(pool)
     deliveries: list[Delivery] = []
     understood: list[int] = []
     for row in rows:

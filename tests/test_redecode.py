@@ -130,6 +130,13 @@ def test_an_event_of_a_pool_known_since_is_read(base: Base) -> None:
     assert base.rows("SELECT kind FROM unread") == [("unknown event",)]
 
 
+def test_a_pool_that_is_found_now_needs_not_be_stored_first(base: Base) -> None:
+    base.came("helius", kept(init_boost_payload(), program=PUMP_AMM, kind="unknown pool"))
+    found = [PoolSeen(pool=POOL, mint=MINT, quote_mint=WRAPPED_SOL)]
+    assert base.redecode(kind="unknown pool", found=found).became == 1
+    assert base.rows("SELECT kind FROM unread") == []
+
+
 def test_a_whole_transaction_that_is_understood_now_brings_all_its_trades(base: Base) -> None:
     base.came("backfill", kept_transaction(trade_payload(), trade_payload(number=1), b"a newer one still"))
     page = base.redecode()
