@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -85,6 +86,7 @@ def show_top(settings: Settings, arguments: argparse.Namespace) -> int:
             raise
         raise UsageError('top needs the package rich: pip install "pumpwatch[top]"') from error
     seen = look(path, window=window, order=order, now=time.time())
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # that too leaves the terminal as it was
     try:
         with keys() as pressed, Screen() as screen:
             while True:
@@ -94,6 +96,8 @@ def show_top(settings: Settings, arguments: argparse.Namespace) -> int:
                 seen = _look_again(path, seen)
     except KeyboardInterrupt:
         return 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def look(path: Path, *, window: str, order: str, now: float) -> Seen:

@@ -176,13 +176,16 @@ def terminal(record: Record) -> Iterator[Terminal]:
     opened.close()
 
 
-@pytest.mark.parametrize("key", [b"q", b"\x03"], ids=["q", "Ctrl-C"])
-def test_q_or_ctrl_c_ends_it_and_leaves_the_terminal_as_it_was(terminal: Terminal, key: bytes) -> None:
+@pytest.mark.parametrize("key", [b"q", b"\x03", b""], ids=["q", "Ctrl-C", "SIGTERM"])
+def test_however_it_is_ended_it_leaves_the_terminal_as_it_was(terminal: Terminal, key: bytes) -> None:
     import termios
 
     terminal.until(b"q quits")
     assert b"\x1b[?1049h" in terminal.shown  # the other screen
-    os.write(terminal.ours, key)
+    if key:
+        os.write(terminal.ours, key)
+    else:
+        terminal.process.terminate()
 
     terminal.until(b"\x1b[?1049l")
     assert terminal.process.wait(20) == 0
