@@ -176,7 +176,7 @@ def commands(path: Path) -> list[list[str]]:
             lines += [["candles", mint, "--interval", interval], ["candles", mint, "--interval", interval, "--usd", "--gapless"]]
         lines += [["candles", mint, "--interval", "1s", "--until", past], ["candles", mint, "--limit", "1000"]]
     lines += [["wallet", bot], ["wallet", person], ["wallet", bot, "--json"]]
-    lines += [["status"], ["watch", "list"], ["top", "--once"]]
+    lines += [["status"], ["watch", "list"], ["top", "--json"], ["top", "--json", "--window", "24h"]]
     return lines
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import signal
 import sys
 import time
@@ -26,8 +27,11 @@ from pumpwatch.telemetry import visible
 
 _ORDERS: Final = ("trades", "volume", "change", "market-cap")
 _REFRESH_SECONDS: Final = 1.5
-_MOST_TOKENS: Final = 200
 _MOST_TRADES: Final = 20
+_TOKENS_AS_JSON: Final = 50
+
+#: Looking takes no more than this share of the time: on a large record with a long window it is done less often.
+_LARGEST_SHARE: Final = 0.05
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -72,7 +76,7 @@ def show_top(settings: Settings, arguments: argparse.Namespace) -> int:
     """
     path, window, order = settings.pumpwatch.database, arguments.window, arguments.order
     if arguments.json:
-        seen = look(path, window=window, order=order, now=time.time())
+        seen = look(path, window=window, order=order, most=_TOKENS_AS_JSON, now=time.time())
         shown = [{**msgspec.to_builtins(row), "window": row_window} for row, row_window in seen.tokens]
         record = {"database": str(path), "origin": seen.origin, "window": window, "tokens": shown, "trades": seen.trades}
         output.print_json({**record, "healthy": not seen.problems, "problems": seen.problems})
@@ -85,14 +89,16 @@ def show_top(settings: Settings, arguments: argparse.Namespace) -> int:
         if error.name is None or error.name.split(".")[0] != "rich":
             raise
         raise UsageError('top needs the package rich: pip install "pumpwatch[top]"') from error
-    seen = look(path, window=window, order=order, now=time.time())
+    began = time.monotonic()
+    seen = look(path, window=window, order=order, most=shutil.get_terminal_size().lines, now=time.time())
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # that too leaves the terminal as it was
     try:
         with keys() as pressed, Screen() as screen:
             while True:
                 screen.show(seen)
-                if pressed(_REFRESH_SECONDS) in ("q", "Q"):
+                if pressed(max(_REFRESH_SECONDS, (time.monotonic() - began) / _LARGEST_SHARE)) in ("q", "Q"):
                     return 0
+                began = time.monotonic()
                 seen = _look_again(path, seen)
     except KeyboardInterrupt:
         return 0
@@ -100,8 +106,8 @@ def show_top(settings: Settings, arguments: argparse.Namespace) -> int:
         signal.signal(signal.SIGTERM, before)
 
 
-def look(path: Path, *, window: str, order: str, now: float) -> Seen:
-    """Read it all."""
+def look(path: Path, *, window: str, order: str, most: int, now: float) -> Seen:
+    """Read it all, of at most so many tokens."""
     with open_reader(path) as reader:
         return Seen(
             at=now,
@@ -109,7 +115,7 @@ def look(path: Path, *, window: str, order: str, now: float) -> Seen:
             window=window,
             order=order,
             origin=reader.origin(),
-            tokens=tokens_in_window(reader, limit=_MOST_TOKENS, order=order, seconds=WINDOWS[window], now=now),  # type: ignore[arg-type]
+            tokens=tokens_in_window(reader, limit=most, order=order, seconds=WINDOWS[window], now=now),  # type: ignore[arg-type]
             trades=trades(reader, Wanted(), limit=_MOST_TRADES).trades,
             quotes=reader.quotes(),
             **_health(path, now),
@@ -120,7 +126,7 @@ def _look_again(path: Path, before: Seen) -> Seen:
     """What cannot be read now is shown as it was, with the reason."""
     now = time.time()
     try:
-        return look(path, window=before.window, order=before.order, now=now)
+        return look(path, window=before.window, order=before.order, most=shutil.get_terminal_size().lines, now=now)
     except DatabaseError as error:
         return msgspec.structs.replace(before, trouble=visible(error, limit=300), **_health(path, now))
 

@@ -36,7 +36,7 @@ def write_status(record: Record, now: float, **changes: Any) -> None:
 @pytest.fixture
 def seen(record: Record) -> Seen:
     write_status(record, LAST + 10)
-    return look(record.database, window="24h", order="trades", now=LAST + 10)
+    return look(record.database, window="24h", order="trades", most=60, now=LAST + 10)
 
 
 def cells(line: str) -> int:
@@ -66,7 +66,7 @@ def test_it_shows_tokens_with_their_record_trades_and_health(seen: Seen) -> None
 
 
 def test_when_nothing_traded_it_says_so(record: Record) -> None:
-    seen = look(record.database, window="1m", order="volume", now=LAST + 10**6)
+    seen = look(record.database, window="1m", order="volume", most=24, now=LAST + 10**6)
 
     lines = drawn(seen, width=80, height=24).plain.split("\n")
     assert lines[3] == "no trade in the last 1m"
