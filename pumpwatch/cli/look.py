@@ -1,4 +1,4 @@
-"""``status``, ``tokens`` and ``token``: look at the worker and at the record."""
+"""``status``: look at the worker and at the record. What the other commands that look share."""
 
 from __future__ import annotations
 
@@ -7,24 +7,20 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
-import msgspec
-
 from pumpwatch.budget import Budget
 from pumpwatch.cli import output
-from pumpwatch.cli.output import AnswerIsNo, Column, Sentence
+from pumpwatch.cli.output import AnswerIsNo, Column
 from pumpwatch.cli.rates import print_rates, rates_now
 from pumpwatch.config import Settings
 from pumpwatch.errors import UsageError
 from pumpwatch.events import WRAPPED_SOL
 from pumpwatch.providers import provider_of
 from pumpwatch.status import BackfillStatus, Status, StatusUnreadable, path_of, problems, read
-from pumpwatch.storage.queries import GapCount, GapRow, Reader, SourceCounts, SpellRow, TokenRow, open_reader
+from pumpwatch.storage.queries import GapCount, Reader, open_reader
 from pumpwatch.storage.scoreboard import Score
 from pumpwatch.telemetry import visible
 
 _SOL_DECIMALS: Final = 9
-_SHOWN_SPELLS: Final = 5
-_SHOWN_GAPS: Final = 10
 _LAST_TRADES: Final = 20_000
 
 _FEED_COLUMNS: Final = (
@@ -39,14 +35,10 @@ _SCORE_COLUMNS: Final = (
 
 
 def register(commands: Any) -> None:
-    """Add the three commands to the parser's subcommands."""
+    """Add the command to the parser's subcommands."""
     status = commands.add_parser("status", help="is it running, is each feed alive, how far behind, what it costs")
     status.set_defaults(function=show_status)
-    token = commands.add_parser("token", help="all about one token")
-    token.add_argument("mint", metavar="MINT", help="its mint, or the beginning of it")
-    token.set_defaults(function=show_token)
-    for command in (status, token):
-        command.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    status.add_argument("--json", action="store_true", help="one JSON document on standard output")
 
 
 def show_status(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -154,75 +146,6 @@ def _print_scores(scores: Sequence[Score]) -> None:
 
 def _since(moment: float | None, now: float) -> str:
     return output.ago(None if moment is None else now - moment)
-
-
-def show_token(settings: Settings, arguments: argparse.Namespace) -> int:
-    with open_reader(settings.pumpwatch.database) as reader:
-        mint = full_mint(reader, arguments.mint)
-        row, spells, quotes = reader.token(mint), reader.spells(mint, limit=_SHOWN_SPELLS), reader.quotes()
-        gaps, sources = reader.gaps_of(mint, limit=_SHOWN_GAPS), reader.sources_of(mint, last=_LAST_TRADES)
-    assert row is not None
-    if arguments.json:
-        output.print_json({**msgspec.to_builtins(row), "spells": spells, "gaps": gaps, "sources": sources})
-        return 0
-    output.print_fields(
-        [
-            *(("symbol", row.symbol), ("name", row.name), ("mint", row.mint), ("status", row.status)),
-            *(("creator", row.creator), ("developer", row.developer), ("created (UTC)", output.moment(row.created_at))),
-            ("completeness", Sentence(completeness(row))),
-            ("complete from (UTC)", output.moment(row.complete_from)),
-            ("complete until (UTC)", output.moment(row.complete_until)),
-            ("proven to slot", row.proven_to_slot),
-            ("holes", row.holes),
-            *(("gap", Sentence(visible(_gap_text(gap, row, quotes), limit=500))) for gap in gaps),
-            ("delivered by", Sentence(_sources_text(sources))),
-            ("trades", f"{row.trades} ({row.buys} buys, {row.sells} sells); {row.completeness}"),
-            ("volume", _figure(output.amount(row.volume, decimals_of(row.quote_mint, quotes)), row)),
-            ("price", _figure(output.number(row.price), row)),
-            ("market cap", _figure(output.number(row.market_cap), row)),
-            ("last trade (UTC)", output.moment(row.last_trade_at)),
-            *(("watched", _spell_text(spell)) for spell in spells),
-        ]
-    )
-    return 0
-
-
-def _gap_text(gap: GapRow, row: TokenRow, quotes: Mapping[str, int | None]) -> str:
-    """``break, open: slots 11 to 15; -3.5 tokens, 0.2 SOL``: the amounts are by how much the reserves changed unseen."""
-    if gap.from_slot is not None and gap.to_slot is not None:
-        where = f"slots {gap.from_slot} to {gap.to_slot}"
-    else:
-        where = f"from {output.moment(gap.from_us / 1e6)}"
-        where += f" to {output.moment(gap.to_us / 1e6)}" if gap.to_us is not None else " on"
-    shown = f"{gap.cause}{f' ({gap.feed})' if gap.feed else ''}, {gap.state}: {where}"
-    if gap.net_token_amount is not None or gap.net_quote_amount is not None:
-        tokens = output.amount(gap.net_token_amount, output.TOKEN_DECIMALS)
-        quote = output.amount(gap.net_quote_amount, decimals_of(row.quote_mint, quotes))
-        shown += f"; reserves changed by {tokens} tokens, {quote} {output.quote_name(row.quote_mint)}"
-    return f"{shown}; {gap.reason}" if gap.reason else shown
-
-
-def _sources_text(sources: SourceCounts) -> str:
-    if not sources.trades and not sources.dropped:
-        return output.UNKNOWN
-    counts = (
-        *(("pumpportal", sources.pumpportal), ("helius", sources.helius), ("backfill", sources.backfill)),
-        *(("backfill alone", sources.backfilled), ("told but not on the chain", sources.dropped)),
-    )
-    said = ", ".join(f"{name} {count}" for name, count in counts if count)
-    return f"{said} (of the last {_LAST_TRADES})" if sources.trades + sources.dropped >= _LAST_TRADES else said
-
-
-def _figure(shown: str, row: TokenRow) -> str:
-    """A number in the token's quote, with its completeness; unknown is only that."""
-    return shown if shown == output.UNKNOWN else f"{shown} {output.quote_name(row.quote_mint)}; {row.completeness}"
-
-
-def _spell_text(spell: SpellRow) -> str:
-    since = f"{output.moment(spell.started_at_us / 1e6)} ({spell.reason})"
-    if spell.ended_at_us is None:
-        return f"since {since}"
-    return f"from {since} to {output.moment(spell.ended_at_us / 1e6)} ({spell.end_reason})"
 
 
 class Judged(Protocol):

@@ -88,9 +88,11 @@ def build_parser() -> argparse.ArgumentParser:
         db,
         export,
         look,
+        token,
         tokens,
         top,
         trades,
+        wallet,
         watch,
     )
 
@@ -120,8 +122,10 @@ def build_parser() -> argparse.ArgumentParser:
     check.set_defaults(function=_check, takes_settings=False)
     look.register(commands)
     tokens.register(commands)
+    token.register(commands)
     candles.register(commands)
     trades.register(commands)
+    wallet.register(commands)
     top.register(commands)
     export.register(commands)
     audit.register(commands)

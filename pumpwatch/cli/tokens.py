@@ -22,7 +22,8 @@ from pumpwatch.storage.queries import open_reader
 from pumpwatch.storage.windows import WINDOWS, Window
 
 _MOST_ROWS: Final = 100_000
-_QUOTES: Final = {"SOL": WRAPPED_SOL, "USDC": USDC, "USD1": USD1}
+#: Names that stand for mints.
+QUOTES: Final = {"SOL": WRAPPED_SOL, "USDC": USDC, "USD1": USD1}
 
 _COLUMNS: Final = (
     *(Column("SYMBOL", 9), Column("MINT", 9), Column("STATUS", 9), Column("TRADES", 7, is_number=True)),
@@ -72,7 +73,7 @@ def wanted_by(arguments: argparse.Namespace) -> WantedTokens:
         created_after=arguments.younger_than,
         created_before=arguments.older_than,
         minimum_volume=arguments.min_volume,
-        quote_mint=_QUOTES.get(arguments.quote, arguments.quote),
+        quote_mint=QUOTES.get(arguments.quote, arguments.quote),
         watched_only=arguments.watched,
     )
 

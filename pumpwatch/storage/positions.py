@@ -71,6 +71,7 @@ class WalletTotal(msgspec.Struct, frozen=True):
         spent: Base units of the quote, fees included, of the tokens where it is known; *received*, *realised_profit* alike.
         spent_unknown: Tokens that are not in *spent*; *received_unknown*, *profit_unknown* alike.
         received_by_transfer: Tokens of which it sold more than it had bought: among *profit_unknown*.
+        complete: Tokens whose record is ``complete``: of the others, trades may be missing.
     """
 
     quote_mint: str | None
@@ -84,6 +85,7 @@ class WalletTotal(msgspec.Struct, frozen=True):
     realised_profit: int
     profit_unknown: int
     received_by_transfer: int
+    complete: int
     first_trade_at: int | None
     last_trade_at: int | None
 
@@ -119,14 +121,14 @@ def _total(reader: Reader, address: str, quote_id: int | None) -> WalletTotal:
         "SELECT (SELECT mint FROM quotes WHERE id = :quote_id), count(*), "
         "sum(own.buys + own.provisional_buys), sum(own.sells + own.provisional_sells), "
         f"{_exact_sum('own.spent', _SPENT_KNOWN)}, {_exact_sum('own.received', _RECEIVED_KNOWN)}, "
-        f"{_exact_sum('own.profit', _PROFIT_KNOWN)}, sum(own.sold_unbought), "
+        f"{_exact_sum('own.profit', _PROFIT_KNOWN)}, sum(own.sold_unbought), sum(tokens.completeness = 'complete'), "
         f"min(own.first_trade_at), max(own.last_trade_at) FROM {_OF_WALLET} AND tokens.quote_id IS :quote_id",
         address=address,
         quote_id=quote_id,
     )
-    mint, tokens, buys, sells, *sums, by_transfer, first, last = row
+    mint, tokens, buys, sells, *sums, by_transfer, complete, first, last = row
     spent, received, profit = ((_joined(*sums[at : at + 2]), tokens - sums[at + 2]) for at in (0, 3, 6))
-    return WalletTotal(mint, tokens, buys, sells, *spent, *received, *profit, by_transfer, first, last)
+    return WalletTotal(mint, tokens, buys, sells, *spent, *received, *profit, by_transfer, complete, first, last)
 
 
 def _exact_sum(column: str, condition: str) -> str:

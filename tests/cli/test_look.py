@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_samples import NOW, Record, Run
+from cli_samples import NOW, Outcome, Record, Run
 
 from pumpwatch.cli import output
 from pumpwatch.cli.main import main
@@ -208,11 +208,16 @@ def test_tokens_can_be_chosen_and_ordered(run: Run, record: Record) -> None:
     assert len(listed()) == 5
 
 
-def test_token_shows_each_number_with_its_completeness(run: Run, record: Record) -> None:
-    outcome = run("token", record.mints[SOL])
+def fields_of(outcome: Outcome) -> dict[str, str]:
+    """The names and values above the tables."""
+    lines = outcome.lines()
+    named = [line.partition("  ") for line in (lines[: lines.index("")] if "" in lines else lines) if line[0] != " "]
+    return {name.strip(): value.strip() for name, _, value in named}
 
-    fields = dict(line.split("  ", 1) for line in outcome.lines())
-    fields = {name.strip(): value.strip() for name, value in fields.items()}
+
+def test_token_shows_each_number_with_its_completeness(run: Run, record: Record) -> None:
+    fields = fields_of(run("token", record.mints[SOL]))
+
     assert fields["mint"] == record.mints[SOL]
     assert fields["completeness"] == f"unproven: {run('token', record.mints[SOL], '--json').json()['reason']}"
     for name in ("trades", "volume", "price", "market cap"):
@@ -234,9 +239,7 @@ def test_a_token_of_another_quote_is_counted_in_that_quote(run: Run, record: Rec
 
 
 def test_unknown_is_a_dash_and_never_zero(run: Run, record: Record) -> None:
-    out = run("token", record.mints[QUOTELESS]).out
-
-    fields = dict(line.split(None, 1) for line in out.splitlines())
+    fields = fields_of(run("token", record.mints[QUOTELESS]))
     assert (fields["volume"], fields["price"]) == ("-", "-")
     token = run("token", record.mints[QUOTELESS], "--json").json()
     assert token["volume"] is None
