@@ -31,7 +31,10 @@ QUOTES: Final = (
 )
 
 #: The fields of :class:`TradeRow`, from :data:`TRADE_TABLES`.
-COLUMNS: Final = TRADE_COLUMNS.replace("    trades.chain_key\n", "    lower(hex(trades.chain_key)) AS chain_key\n")
+COLUMNS: Final = TRADE_COLUMNS.replace(
+    "    trades.chain_key\n",
+    "    CASE WHEN trades.chain_key IS NOT NULL THEN lower(hex(trades.chain_key)) END AS chain_key\n",  # hex() of null is empty
+)
 
 
 class TradeRow(msgspec.Struct, frozen=True):

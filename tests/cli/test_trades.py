@@ -107,6 +107,8 @@ def test_a_trade_as_json_has_every_column_of_the_view(run: Run, record: Record) 
     trade = listed(run, record.mints[SOL], "--confirmed", "--limit", "1")[0]
     assert set(trade) == columns
     assert trade["chain_key"].startswith("00")
+    provisional = listed(run, record.mints[QUOTELESS], "--limit", "1")[0]
+    assert {name for name, value in provisional.items() if value is None} >= {"chain_key", "slot", "event_index", "block_time"}
 
 
 def test_what_no_index_knows_is_looked_for_in_so_many_rows_and_then_it_says_so(
