@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Final
 
@@ -42,6 +43,9 @@ _CHANGED: Final[dict[Kind, Callable[[Any], Any]]] = {
 #: Values of these never come twice: a dictionary of them is a waste.
 _UNIQUE: Final = ("signature", "chain_key")
 
+#: What pandas makes of them by itself loses digits where a value is unknown: floats.
+_PANDAS: Final[dict[Kind, tuple[str, str]]] = {"integer": ("int64", "Int64"), "flag": ("bool", "boolean")}
+
 
 @contextlib.contextmanager
 def parquet_rows(
@@ -58,7 +62,8 @@ def parquet_rows(
 
 class _File:
     def __init__(self, target: BinaryIO, fields: Sequence[Field], about: Mapping[str, str]) -> None:
-        self._schema = pa.schema([pa.field(field.name, _TYPES[field.kind]) for field in fields], metadata=dict(about))
+        metadata = {**about, "pandas": _for_pandas(fields)}
+        self._schema = pa.schema([pa.field(field.name, _TYPES[field.kind]) for field in fields], metadata=metadata)
         self._changes = [_CHANGED.get(field.kind) for field in fields]
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_rows = 0
@@ -98,3 +103,12 @@ def _column(values: Sequence[Any], change: Callable[[Any], Any] | None, field: p
     if change is not None:
         values = [None if value is None else change(value) for value in values]
     return pa.array(values, field.type)
+
+
+def _for_pandas(fields: Sequence[Field]) -> str:
+    """Which columns are to be of pandas' own types that know "unknown" (pandas' developer guide, "Storing pandas DataFrames")."""
+    columns = [
+        {"name": field.name, "field_name": field.name, "pandas_type": kind, "numpy_type": dtype, "metadata": None}
+        for field, (kind, dtype) in ((field, _PANDAS[field.kind]) for field in fields if field.kind in _PANDAS)
+    ]
+    return json.dumps({"index_columns": [], "column_indexes": [], "columns": columns, "pandas_version": "2.0.0"})

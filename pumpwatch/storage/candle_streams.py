@@ -116,7 +116,7 @@ def _pages(reader: Reader, mint: str, wanted: WantedCandles) -> Iterator[Page]:
             reader,
             mint,
             wanted.interval_seconds,
-            limit=_PAGE_CANDLES + 1,
+            limit=_PAGE_CANDLES + MINUTE_SECONDS,
             since=start,
             until=end,
             in_usd=wanted.in_usd,
@@ -145,15 +145,16 @@ def _windows(reader: Reader, mint: str, wanted: WantedCandles) -> Iterator[tuple
     end = (last + 1) * MINUTE_SECONDS - 1
     if wanted.until is not None:
         end = wanted.until if wanted.gapless else min(end, wanted.until)
-    if wanted.since is not None and wanted.since > place:
-        place = wanted.since if wanted.gapless else _next(reader, mint, wanted.since // unit * unit, end)
+    since = _FIRST if wanted.since is None else wanted.since // wanted.interval_seconds * wanted.interval_seconds
+    if since > place:
+        place = since if wanted.gapless else _next(reader, mint, since, end)
     while place <= end:
         start = place // unit * unit
         beyond = start + _longest(reader, mint, start, wanted.interval_seconds)
         if beyond > end:
-            yield start, wanted.until
+            yield max(start, since), wanted.until
             return
-        yield start, beyond - 1
+        yield max(start, since), beyond - 1
         place = beyond if wanted.gapless else _next(reader, mint, beyond, end)
 
 
@@ -167,7 +168,7 @@ def _longest(reader: Reader, mint: str, start: int, interval: int) -> int:
     """So many seconds from *start* make a page."""
     if interval >= MINUTE_SECONDS:
         return max(1, min(_PAGE_CANDLES, _PAGE_MINUTES * MINUTE_SECONDS // interval)) * interval
-    minutes = _PAGE_CANDLES * interval // MINUTE_SECONDS
+    minutes = max(1, _PAGE_CANDLES * interval // MINUTE_SECONDS)
     first = start // MINUTE_SECONDS
     while minutes > 1 and _trades_of(reader, mint, first, first + minutes) > _PAGE_TRADES:
         minutes //= 2

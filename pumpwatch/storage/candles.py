@@ -239,7 +239,16 @@ def _filled(
     earlier = [candle for candle in found if candle.opens_at < begin]
     close = earlier[-1].close if earlier else None
     if not earlier:
-        before = reader.rows(_CLOSE_BEFORE, token_id=token.id, minute=begin // MINUTE_SECONDS)
-        close = money.price(before[0][1], before[0][0] * MINUTE_SECONDS) if before else None
+        close = _close_before(reader, token, begin, money)
     later = found[len(earlier) :]
     return list(without_gaps(later, interval_seconds, since=begin, until=end, close=close))
+
+
+def _close_before(reader: Reader, token: _Token, at: int, money: _Money) -> float | None:
+    """The last price before a time (unix seconds); None: unknown."""
+    minute = at // MINUTE_SECONDS
+    # What was traded before it in its own minute, where candles are shorter.
+    for bar in _trades(reader, token.id, since=minute * MINUTE_SECONDS, until=at - 1) if at % MINUTE_SECONDS else ():
+        return money.price(bar.close, bar.at)
+    before = reader.rows(_CLOSE_BEFORE, token_id=token.id, minute=minute)
+    return money.price(before[0][1], before[0][0] * MINUTE_SECONDS) if before else None
