@@ -117,6 +117,11 @@ def change(share: float | None) -> str:
     return UNKNOWN if share is None else f"{share * 100:+.1f}%" if abs(share) < 100 else f"{share * 100:+.3g}%"
 
 
+def count(number: int, noun: str) -> str:
+    """``1 token``, ``2 tokens``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def ago(seconds: float | None) -> str:
     """A duration in its largest unit: ``3 min``."""
     if seconds is None:

@@ -158,12 +158,13 @@ def _record(about: About, quotes: Quotes) -> _Fields:
     for gap in about.gaps:
         yield "gap", Sentence(visible(_gap_text(gap, row, quotes), limit=500))
     for spell in about.spells:
-        yield "watched", spell_text(spell)
+        yield "watched", Sentence(visible(spell_text(spell), limit=200))
     yield "delivered by", Sentence(_sources_text(about.sources))
 
 
 def _figures(row: BoardRow, quotes: Quotes, now: float) -> _Fields:
-    yield "trades", f"{row.trades} ({row.buys} buys, {row.sells} sells); {row.completeness}"
+    sides = f"{output.count(row.buys, 'buy')}, {output.count(row.sells, 'sell')}"
+    yield "trades", f"{row.trades} ({sides}); {row.completeness}"
     yield "wallets", f"{row.wallets}; {row.completeness}"
     yield "volume", _figure(output.amount(row.volume, decimals_of(row.quote_mint, quotes)), row)
     yield "price", _figure(output.number(row.price), row)
@@ -173,7 +174,7 @@ def _figures(row: BoardRow, quotes: Quotes, now: float) -> _Fields:
     if row.price_usd is not None and row.usd_at is not None:
         cap = "" if row.market_cap_usd is None else f", market cap {row.market_cap_usd:.4g} USD"
         age = f"rate {output.ago(now - row.usd_at)} old"
-        yield "in US dollars", f"price {row.price_usd:.4g} USD{cap} ({age}); {row.completeness}"
+        yield "in US dollars", Sentence(f"price {row.price_usd:.4g} USD{cap} ({age}); {row.completeness}")
     yield "curve sold", output.UNKNOWN if row.progress is None else f"{row.progress:.4g} %; {row.completeness}"
     yield "first trade (UTC)", output.moment(row.first_trade_at)
     yield "last trade (UTC)", output.moment(row.last_trade_at)
@@ -198,7 +199,8 @@ def _position_text(row: BoardRow, position: PositionRow | None, who: str | None)
     if position is None:
         return f"never; {row.completeness}"
     bought, sold = tokens(position.bought), tokens(position.sold)
-    return f"{position.buys} buys of {bought} tokens, {position.sells} sells of {sold}; {row.completeness}"
+    buys, sells = output.count(position.buys, "buy"), output.count(position.sells, "sell")
+    return f"{buys} of {bought} tokens, {sells} of {sold}; {row.completeness}"
 
 
 def _buyers_text(row: BoardRow, buyers: Buyers | None) -> str:
@@ -206,17 +208,13 @@ def _buyers_text(row: BoardRow, buyers: Buyers | None) -> str:
         return output.UNKNOWN
     share = f" ({percent(buyers.share)} of the supply)" if buyers.share is not None else ""
     of_developer = f", {tokens(buyers.bought_by_developer)} of it the developer" if buyers.bought_by_developer else ""
-    return f"{_wallets(buyers.wallets)}: {tokens(buyers.bought)} tokens{share}{of_developer}; {row.completeness}"
+    return f"{output.count(buyers.wallets, 'wallet')}: {tokens(buyers.bought)} tokens{share}{of_developer}; {row.completeness}"
 
 
 def _largest_text(about: About) -> str:
-    held = about.largest
+    held, wallets = about.largest, output.count(about.largest.wallets, "wallet")
     share = f" ({percent(held.share)} of the supply)" if held.share is not None else ""
-    return f"{_wallets(held.wallets)}: {tokens(held.net_bought)} tokens bought and not sold{share}; {about.row.completeness}"
-
-
-def _wallets(number: int) -> str:
-    return f"{number} wallet{'' if number == 1 else 's'}"
+    return f"{wallets}: {tokens(held.net_bought)} tokens bought and not sold{share}; {about.row.completeness}"
 
 
 def _progress_text(progress: Sequence[Progress]) -> str:

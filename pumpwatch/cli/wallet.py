@@ -17,6 +17,7 @@ from pumpwatch.cli.trades import full_wallet
 from pumpwatch.config import Settings
 from pumpwatch.storage.positions import PositionRow, WalletTotal, positions_of, totals_of
 from pumpwatch.storage.queries import SpellRow, open_reader
+from pumpwatch.telemetry import visible
 
 _SHOWN_SPELLS: Final = 5
 _MOST_ROWS: Final = 100_000
@@ -70,7 +71,7 @@ def _fields(
 ) -> Iterator[tuple[str, object]]:
     yield "wallet", address
     for spell in spells:
-        yield "watched", spell_text(spell)
+        yield "watched", Sentence(visible(spell_text(spell), limit=200))
     if not totals:
         yield "trades", "none in this record"
         return
@@ -84,11 +85,12 @@ def _total(total: WalletTotal, quotes: Mapping[str, int | None]) -> Iterator[tup
 
     def amount(base_units: int, unknown: int) -> str:
         shown = "" if unknown == total.tokens else f"{output.amount(base_units, decimals)} {name}"
-        missing = f"unknown for {_count(unknown)}" if unknown else ""
+        missing = f"unknown for {output.count(unknown, 'token')}" if unknown else ""
         return "; ".join(part for part in (shown, missing) if part)
 
-    yield f"in {name}", f"{_count(total.tokens)}, {total.buys} buys, {total.sells} sells"
-    yield "completeness", f"{total.complete} of {_count(total.tokens)} with a complete record"
+    counts = (output.count(total.tokens, "token"), output.count(total.buys, "buy"), output.count(total.sells, "sell"))
+    yield f"in {name}", ", ".join(counts)
+    yield "completeness", f"{total.complete} of {output.count(total.tokens, 'token')} with a complete record"
     yield "spent", Sentence(amount(total.spent, total.spent_unknown))
     yield "received", Sentence(amount(total.received, total.received_unknown))
     profit = amount(total.realised_profit, total.profit_unknown)
@@ -97,10 +99,6 @@ def _total(total: WalletTotal, quotes: Mapping[str, int | None]) -> Iterator[tup
     yield "realised profit", Sentence(profit)
     yield "first trade (UTC)", output.moment(total.first_trade_at)
     yield "last trade (UTC)", output.moment(total.last_trade_at)
-
-
-def _count(number: int) -> str:
-    return f"{number} token{'' if number == 1 else 's'}"
 
 
 def _cells(row: PositionRow, quotes: Mapping[str, int | None], now: float) -> tuple[object, ...]:

@@ -23,9 +23,9 @@ _SPENT_KNOWN: Final = "own.unknown = 0 AND own.provisional_buys = 0"
 _RECEIVED_KNOWN: Final = "own.unknown = 0 AND own.provisional_sells = 0"
 _PROFIT_KNOWN: Final = f"{_SPENT_KNOWN} AND own.provisional_sells = 0 AND own.sold_unbought = 0"
 
-#: A position without a confirmed trade is of now. Unknown profits, which are NULL, come last.
+#: What is unknown comes last: a profit, or when a position was that has no confirmed trade yet.
 _ORDERS: Final[dict[Order, str]] = {
-    "last": "ifnull(own.last_trade_at, 9223372036854775807)",
+    "last": "own.last_trade_at",
     "profit": f"CASE WHEN {_PROFIT_KNOWN} THEN own.profit END",
     "volume": "own.spent + own.received",
     "net": _NET,
