@@ -205,7 +205,8 @@ def test_progress_ends_about_where_it_was_said_to(market: Market) -> None:
 def test_each_trade_comes_once_though_provisional_ones_are_confirmed_meanwhile_and_new_ones_come(
     market: Market, order: Any
 ) -> None:
-    """Confirmed, a trade moves from behind the place that is being read to a place before it."""
+    """Confirmed, a trade moves from behind the place that is being read to a place before it, or nearer to it."""
+    ends = ({"slot": 1001, "block_time": NOW}, {"slot": 20_000, "block_time": NOW + SECONDS})
     before = Counter(row["signature"] for row in market.log)
     provisional = [row for row in market.log if not row["confirmed"]]
     make = Maker()
@@ -217,17 +218,17 @@ def test_each_trade_comes_once_though_provisional_ones_are_confirmed_meanwhile_a
         for number, page in enumerate(stream.pages):
             found += [row[0] for row in page.rows]
             make.deliveries.clear()
-            for row in provisional[number * 3 : number * 3 + 3]:
+            for place, row in enumerate(provisional[number * 3 : number * 3 + 3]):
                 make.trade(
                     *(row["mint"], row["wallet"], number),
                     signature=row["signature"],
                     is_buy=row["side"] == "buy",
                     token_amount=row["token_amount"],
-                    slot=1001,
-                    block_time=NOW,
                     virtual_token_reserves=10**15 - 3,
+                    **ends[place % 2],
                 )
-            make.trade(market.mints[1], market.wallets[0], 5000 + number, slot=1001, block_time=NOW)
+            for end in ends:
+                make.trade(market.mints[number % TOKENS], market.wallets[0], 5000 + number, **end)
             store.apply(make.deliveries)
     finally:
         store.close()
