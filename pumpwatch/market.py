@@ -13,6 +13,9 @@ from typing import Final, Literal, NamedTuple
 
 #: Rates are in basis points.
 _WHOLE_BPS: Final = 10_000
+_SOL_DECIMALS: Final = 9
+#: Of every token that pump.fun makes.
+_TOKEN_DECIMALS: Final = 6
 _VENUE_BYTES: Final = {"curve": b"\x00", "pool": b"\x01"}
 
 
@@ -78,24 +81,70 @@ def before_trade(after: Reserves, *, is_buy: bool, token_amount: int, quote_amou
 
 
 def spot_price(
-    virtual_quote_reserves: int, virtual_token_reserves: int, *, quote_decimals: int = 9, token_decimals: int = 6
+    virtual_quote_reserves: int,
+    virtual_token_reserves: int,
+    *,
+    quote_decimals: int | None = _SOL_DECIMALS,
+    token_decimals: int = _TOKEN_DECIMALS,
 ) -> float | None:
-    """Return whole quote per whole token in this state; None without tokens."""
-    if virtual_token_reserves <= 0:
+    """
+    Return whole quote per whole token in this state: ``vq / 10**quote_decimals / (vt / 10**token_decimals)``.
+
+    The same on the curve and, with effective reserves, in a pool: E'/B' (facts/onchain_events.md sections 5 and 6.1). None
+    without tokens, or of a quote whose decimals are unknown. The views of ``storage/`` say it in SQL.
+    """
+    if virtual_token_reserves <= 0 or quote_decimals is None:
         return None
     return float(virtual_quote_reserves * 10**token_decimals / (virtual_token_reserves * 10**quote_decimals))
 
 
-def market_cap(virtual_quote_reserves: int, virtual_token_reserves: int, *, supply: int, quote_decimals: int = 9) -> float | None:
-    """Return the whole quote that *supply* base units are worth at the spot price; None without tokens in the reserve."""
-    if virtual_token_reserves <= 0:
+def market_cap(
+    virtual_quote_reserves: int, virtual_token_reserves: int, *, supply: int | None, quote_decimals: int | None = _SOL_DECIMALS
+) -> float | None:
+    """
+    Return the whole quote that the supply is worth at the spot price: ``vq * supply / vt / 10**quote_decimals``.
+
+    None without tokens in the reserve, or as long as supply or decimals are unknown.
+
+    Args:
+        supply: Base units, as the token's own CreateEvent states it (``token_total_supply``); never a constant. PumpPortal's
+            marketCapSol is this with its own reserves and always 10**15 (facts/pumpportal.md section 3). Mayhem coins state
+            10**15 there too (all real ones in the corpus, accounts included); what the mayhem agent holds outside the curve
+            is in no event, and not counted.
+
+    """
+    if virtual_token_reserves <= 0 or supply is None or quote_decimals is None:
         return None
     return float(virtual_quote_reserves * supply / (virtual_token_reserves * 10**quote_decimals))
+
+
+def bonding_progress(start_real_token_reserves: int | None, real_token_reserves: int) -> float | None:
+    """
+    Return how many percent of what the curve had to sell is sold: ``(start - real) * 100 / start``; None without a known start.
+
+    The start is that of the token's own CreateEvent. A curve that is complete is at 100, as real reserves end with 0 (6 of 6 in
+    corpus/onchain/completing_txs). Below 0 where more came back than was sold: the mayhem agent sells what no curve sold.
+    """
+    if not start_real_token_reserves:
+        return None
+    return (start_real_token_reserves - real_token_reserves) * 100 / start_real_token_reserves
 
 
 def price_impact(price: float, previous_price: float) -> float | None:
     """Return by which share the price moved: ``price / previous - 1``; None when there was none before."""
     return price / previous_price - 1 if previous_price > 0 else None
+
+
+def impact_of_trade(after: Reserves, *, is_buy: bool, token_amount: int, quote_amount: int, lp_fee: int = 0) -> float | None:
+    """
+    Return by which share a trade moved the price, from its own amounts: the price after it / the price before it - 1.
+
+    Not for trades of the mayhem agent (:func:`before_trade`). None when there was no price on one side.
+    """
+    before = before_trade(after, is_buy=is_buy, token_amount=token_amount, quote_amount=quote_amount, lp_fee=lp_fee)
+    if after.token <= 0 or before.token <= 0:
+        return None
+    return price_impact(after.quote / after.token, before.quote / before.token)
 
 
 def chain_key(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from itertools import pairwise
 from pathlib import Path
 
@@ -8,16 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pumpwatch.decode import solana
+from pumpwatch.events import Event, TokenCreated, Trade
 from pumpwatch.market import (
     Reserves,
     after_trade,
     before_trade,
+    bonding_progress,
     buyback_fee,
     chain_key,
     curve_buy_quote,
     curve_buy_tokens,
     curve_sell_quote,
     fee,
+    impact_of_trade,
     market_cap,
     pool_buy_quote,
     pool_buy_tokens,
@@ -25,6 +30,7 @@ from pumpwatch.market import (
     price_impact,
     spot_price,
 )
+from pumpwatch.simulator.player import read_session
 
 START = Reserves(quote=30_000_000_000, token=1_073_000_000_000_000)
 FILES = {
@@ -177,6 +183,95 @@ def test_a_price_counts_whole_units_of_any_quote() -> None:
 def test_without_tokens_there_is_no_price() -> None:
     assert spot_price(1, 0) is None
     assert market_cap(1, 0, supply=1) is None
+
+
+@pytest.mark.parametrize(("file", "count"), [("session_2026-07-03.jsonl", 197), ("trades_pool_pump.jsonl", 4)])
+def test_market_caps_are_pumpportals_own(corpus: Path, file: str, count: int) -> None:
+    """Its 201 frames say marketCapSol, for a supply of 10**15, mayhem coins included."""
+    frames = [json.loads(line) for line in (corpus / "pumpportal" / file).read_text("utf-8").splitlines()]
+    told = [json.loads(frame["raw"]) if "raw" in frame else frame for frame in frames]
+    told = [frame for frame in told if "vTokensInBondingCurve" in frame]
+    assert len(told) == count
+    for frame in told:
+        reserves = (round(frame["vSolInBondingCurve"] * 1e9), round(frame["vTokensInBondingCurve"] * 1e6))
+        assert market_cap(*reserves, supply=10**15) == pytest.approx(frame["marketCapSol"], rel=1e-9)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_what_was_paid_for_each_lies_between_the_prices_before_and_after(corpus: Path, file: str) -> None:
+    """Column price_in_sol of the three files: paid per token, to ten decimals; 1,499 of 1,499."""
+    for row in rows(corpus, file):
+        ends = [spot_price(*before_of(row)), spot_price(*after_of(row))]
+        low, high = sorted(price for price in ends if price is not None)
+        assert low - 1e-10 <= float(row["price_in_sol"]) <= high + 1e-10
+
+
+@pytest.fixture(scope="module")
+def told_by_the_chain(corpus: Path) -> list[Event]:
+    messages = read_session(corpus / "helius/logs_subscribe_2026-07-04.jsonl")
+    found = [solana.decode_message(message.text.encode(), {}) for message in messages]
+    return [event for one in found if isinstance(one, solana.Notified) for event in one.events]
+
+
+def test_a_real_mayhem_coin_states_the_same_supply_as_any_other(told_by_the_chain: list[Event]) -> None:
+    """What is held outside the curve is in no event: the market cap is of what the token's own creation states."""
+    made = [event for event in told_by_the_chain if isinstance(event, TokenCreated)]
+    assert [event.token_total_supply for event in made] == [10**15] * 19
+    assert any(event.is_mayhem_mode for event in made)
+
+
+def test_the_first_trades_of_real_curves_sold_as_much_as_the_progress_says(told_by_the_chain: list[Event]) -> None:
+    starts = {event.mint: event.real_token_reserves for event in told_by_the_chain if isinstance(event, TokenCreated)}
+    sold = dict.fromkeys(starts, 0)
+    compared = 0
+    for trade in told_by_the_chain:
+        if isinstance(trade, Trade) and trade.mint in sold and sold[trade.mint] is not None and trade.real_token_reserves:
+            sold[trade.mint] += trade.token_amount if trade.is_buy else -trade.token_amount
+            start = starts[trade.mint]
+            if start is not None and start - sold[trade.mint] == trade.real_token_reserves:
+                compared += 1
+                progress = bonding_progress(start, trade.real_token_reserves)
+                assert progress == pytest.approx(sold[trade.mint] / 793_100_000_000_000 * 100)
+    assert compared >= 19
+
+
+def test_progress_ends_at_100_and_is_unknown_without_a_creation() -> None:
+    assert bonding_progress(793_100_000_000_000, 793_100_000_000_000) == 0
+    assert bonding_progress(793_100_000_000_000, 0) == 100
+    assert bonding_progress(None, 0) is None
+    assert bonding_progress(0, 0) is None
+    real_mayhem_account = 793_586_015_213_140  # of corpus/onchain/curve_accounts: the agent sold what no curve had sold
+    assert bonding_progress(793_100_000_000_000, real_mayhem_account) == pytest.approx(-0.0613, rel=1e-3)
+
+
+def test_what_is_unknown_makes_no_market_cap() -> None:
+    assert market_cap(*START, supply=None) is None
+    assert market_cap(*START, supply=10**15, quote_decimals=None) is None
+    assert spot_price(*START, quote_decimals=None) is None
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_the_impact_of_a_real_trade_is_against_the_trade_before_it(corpus: Path, file: str) -> None:
+    table = sorted(rows(corpus, file), key=key_of)
+    for earlier, later in pairwise(table):
+        impact = impact_of_trade(
+            after_of(later),
+            is_buy=later["is_buy"] == "true",
+            token_amount=int(later["amount_in_token"]),
+            quote_amount=int(later["amount_in_sol"]),
+        )
+        (quote, token), (quote_before, token_before) = after_of(later), after_of(earlier)
+        assert impact == pytest.approx(quote * token_before / (token * quote_before) - 1, abs=1e-12)
+        assert impact is not None
+        assert (impact > 0) == (later["is_buy"] == "true") or abs(impact) < 1e-9
+
+
+def test_what_stays_in_a_pool_moves_its_price_too() -> None:
+    """The worked example of the pool: from 1.089895e-4 to 1.091158e-4."""
+    after = Reserves(1_395_865_585_984, 12_792_519_718_224)
+    impact = impact_of_trade(after, is_buy=True, token_amount=7_399_890_271, quote_amount=806_976_961, lp_fee=1_613_954)
+    assert impact == pytest.approx(1.091158 / 1.089895 - 1, rel=1e-3)
+    assert impact_of_trade(Reserves(1, 0), is_buy=True, token_amount=1, quote_amount=1) is None
 
 
 def test_impact_is_relative_to_the_price_before() -> None:
