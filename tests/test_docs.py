@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import configparser
 import re
@@ -198,10 +199,21 @@ def test_readme_lists_every_command_and_the_options_it_names_exist() -> None:
 
     assert named == set(choices())
     for row in table:
-        command = row[0].strip("`").split()[1:2]
+        command = row[0].strip("`").split()[1]
         for option in code(row[1]):
-            if option.startswith("--") and command != ["watch"]:
-                build_parser().parse_args([*command, *(PLACEHOLDERS.get(word, word) for word in option.split())])
+            if option.startswith("--") and command != "watch":
+                assert_offered(command, *option.split())
+
+
+def assert_offered(command: str, option: str, *values: str) -> None:
+    """The command has this option, and it takes these values."""
+    [subcommands] = [action for action in build_parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    options = subcommands.choices[command]._option_string_actions
+    assert option in options, f"{command} {option}"
+    for value in (PLACEHOLDERS.get(value, value) for value in values):
+        assert options[option].choices is None or value in options[option].choices, f"{command} {option} {value}"
+        if callable(kind := options[option].type):
+            kind(value)
 
 
 def choices() -> list[str]:
