@@ -88,6 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
         db,
         export,
         look,
+        replay,
         token,
         tokens,
         top,
@@ -128,6 +129,7 @@ def build_parser() -> argparse.ArgumentParser:
     wallet.register(commands)
     top.register(commands)
     export.register(commands)
+    replay.register(commands)
     audit.register(commands)
     backfill.register(commands)
     watch.register(commands)

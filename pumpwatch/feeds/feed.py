@@ -51,6 +51,7 @@ class Feed(WorkerThread):
         paid_allowed: Whether what costs money may go on. Asked often.
         received: Told the bytes of each message, and whether it is charged for by the message.
         connected: Told of each completed handshake.
+        keep_raw: Shown each message as it came, whether it is binary, and when (unix microseconds). Never blocks, never raises.
         folder: Where the memory of servers is kept; this user's state folder unless a test has its own.
         waits: The long waits; None = as they must be, and short ones for loopback.
         plays_provider: The server on loopback plays a real provider: it is treated, and remembered, like one.
@@ -77,6 +78,7 @@ class Feed(WorkerThread):
         paid_allowed: Callable[[], bool] = lambda: True,
         received: Callable[[int, bool], None] = lambda _bytes, _paid: None,
         connected: Callable[[], None] = lambda: None,
+        keep_raw: Callable[[bytes, bool, int], None] = lambda _message, _is_binary, _at_us: None,
         folder: Path | None = None,
         waits: Waits | None = None,
         plays_provider: bool = False,
@@ -93,6 +95,7 @@ class Feed(WorkerThread):
         self._paid_allowed = paid_allowed
         self._count_received = received
         self._count_connected = connected
+        self._keep_raw = keep_raw
         self._context = context
         self._largest_message_bytes = largest_message_bytes
         self._patience = Patience(
@@ -293,10 +296,19 @@ class Feed(WorkerThread):
         return None
 
     def receive(self, message: bytes, *, is_binary: bool) -> bool:
-        """Take one message. Whatever goes wrong in here costs this message its decoding, never its bytes."""
+        """Take one message, received now."""
+        now_us = time.time_ns() // 1000
+        self._keep_raw(message, is_binary, now_us)
+        return self.receive_at(message, now_us, is_binary=is_binary)
+
+    def receive_at(self, message: bytes, now_us: int, *, is_binary: bool) -> bool:
+        """
+        Take one message that was received at *now_us*. The feed's thread.
+
+        Whatever goes wrong in here costs this message its decoding, never its bytes.
+        """
         if self._is_full:
             return False
-        now_us = time.time_ns() // 1000
         self._messages += 1
         self._connection_messages += 1
         try:
