@@ -10,6 +10,7 @@ import msgspec
 from pumpwatch.candles import INTERVALS, Candle
 from pumpwatch.cli import output
 from pumpwatch.cli.look import decimals_of, full_mint
+from pumpwatch.cli.numbers import count_to
 from pumpwatch.cli.output import Column
 from pumpwatch.cli.times import TIMES, moment_in
 from pumpwatch.config import Settings
@@ -31,7 +32,9 @@ def register(commands: Any) -> None:
     command = commands.add_parser("candles", help="open, high, low, close and volume of a token, interval by interval")
     command.add_argument("mint", metavar="MINT", help="its mint, or the beginning of it")
     add_options(command)
-    command.add_argument("--limit", type=_limit, default=20, metavar="N", help="the newest of them, so many (default: 20)")
+    command.add_argument(
+        "--limit", type=count_to(_MOST_ROWS), default=20, metavar="N", help="the newest of them, so many (default: 20)"
+    )
     command.add_argument("--json", action="store_true", help="one JSON document on standard output")
     command.set_defaults(function=show_candles)
 
@@ -84,10 +87,3 @@ def _foot(series: Series, *, in_usd: bool) -> str:
     cut = "; there may be older ones: give --until" if series.is_cut else ""
     why = f": {visible(series.reason, limit=300)}" if series.reason else ""
     return f"in {unit}, from trades that the chain told{cut}; record {series.completeness}{why}"
-
-
-def _limit(argument: str) -> int:
-    value = int(argument)
-    if not 0 < value <= _MOST_ROWS:
-        raise ValueError
-    return value

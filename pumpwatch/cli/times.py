@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from typing import Final
 
 #: For the help of an option that takes one.
-TIMES: Final = "UTC: 2026-07-04, 2026-07-04T18:30[:05], 90m, 6h or 2d ago, or unix seconds"
+TIMES: Final = "UTC: 2026-07-04, 2026-07-04T18:30[:05], 90min, 6h or 2d ago, or unix seconds"
 
-_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_AGO: Final = re.compile(r"([0-9]{1,9})([smhdw])", re.ASCII)
+_UNITS: Final = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_AGO: Final = re.compile(r"([0-9]{1,9})(s|m|min|h|d|w)", re.ASCII)
 _UNIX: Final = re.compile(r"[0-9]{9,12}", re.ASCII)
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2})?Z?)?", re.ASCII)
 

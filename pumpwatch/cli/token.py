@@ -11,6 +11,7 @@ import msgspec
 
 from pumpwatch.cli import output
 from pumpwatch.cli.look import completeness, decimals_of, full_mint
+from pumpwatch.cli.numbers import count_to
 from pumpwatch.cli.output import Column, Sentence
 from pumpwatch.cli.positions import money, note, percent, print_notes, tokens
 from pumpwatch.config import Settings
@@ -73,7 +74,9 @@ def register(commands: Any) -> None:
     """Add the command to the parser's subcommands."""
     command = commands.add_parser("token", help="all about one token")
     command.add_argument("mint", metavar="MINT", help="its mint, or the beginning of it")
-    command.add_argument("--limit", type=_limit, default=5, metavar="N", help="so many of its traders (default: 5)")
+    command.add_argument(
+        "--limit", type=count_to(_MOST_TRADERS, least=0), default=5, metavar="N", help="so many of its traders (default: 5)"
+    )
     command.add_argument(
         "--order",
         choices=("volume", "profit", "net", "last"),
@@ -292,10 +295,3 @@ def spell_text(spell: SpellRow) -> str:
     if spell.ended_at_us is None:
         return f"since {since}"
     return f"from {since} to {output.moment(spell.ended_at_us / 1e6)} ({spell.end_reason})"
-
-
-def _limit(argument: str) -> int:
-    value = int(argument)
-    if not 0 <= value <= _MOST_TRADERS:
-        raise ValueError
-    return value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import time
 from typing import Any, Final, get_args
 
@@ -11,6 +10,7 @@ import msgspec
 
 from pumpwatch.cli import output
 from pumpwatch.cli.look import completeness, decimals_of
+from pumpwatch.cli.numbers import count_to, size
 from pumpwatch.cli.output import Column
 from pumpwatch.cli.times import TIMES, moment_in
 from pumpwatch.config import Settings
@@ -43,7 +43,7 @@ def register(commands: Any) -> None:
     command.add_argument("--order", choices=get_args(TokenOrder), help="which come first (default: newest; in a window: volume)")
     command.add_argument("--window", choices=tuple(WINDOWS), help="what they did in this time up to now, if anything")
     add_filters(command)
-    command.add_argument("--limit", type=_limit, default=20, metavar="N", help="at most so many (default: 20)")
+    command.add_argument("--limit", type=count_to(_MOST_ROWS), default=20, metavar="N", help="at most so many (default: 20)")
     command.add_argument("--json", action="store_true", help="one JSON document on standard output")
     command.set_defaults(function=show_tokens)
 
@@ -59,7 +59,7 @@ def add_filters(command: argparse.ArgumentParser) -> None:
     command.add_argument("--younger-than", type=moment_in, metavar="TIME", help=f"created since; {TIMES}")
     command.add_argument("--older-than", type=moment_in, metavar="TIME", help="created before")
     command.add_argument(
-        "--min-volume", type=_size, metavar="N", help="that traded so many SOL, USDC or whatever they trade against"
+        "--min-volume", type=size, metavar="N", help="that traded so many SOL, USDC or whatever they trade against"
     )
     command.add_argument("--quote", metavar="MINT", help="that trade against this: SOL, USDC, USD1 or a mint")
 
@@ -73,7 +73,7 @@ def wanted_by(arguments: argparse.Namespace) -> WantedTokens:
         created_after=arguments.younger_than,
         created_before=arguments.older_than,
         minimum_volume=arguments.min_volume,
-        quote_mint=QUOTES.get(arguments.quote, arguments.quote),
+        quote_mint=QUOTES.get((arguments.quote or "").upper(), arguments.quote),
         watched_only=arguments.watched,
     )
 
@@ -134,17 +134,3 @@ def _record(row: BoardRow) -> str:
 def _print_reasons(rows: list[BoardRow]) -> None:
     for reason in dict.fromkeys(completeness(row) for row in rows if row.reason):
         output.print_text(reason)
-
-
-def _size(argument: str) -> float:
-    value = float(argument)
-    if not (math.isfinite(value) and value >= 0):
-        raise ValueError
-    return value
-
-
-def _limit(argument: str) -> int:
-    value = int(argument)
-    if not 0 < value <= _MOST_ROWS:
-        raise ValueError
-    return value

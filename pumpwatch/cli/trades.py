@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +10,7 @@ from typing import Any, Final
 from pumpwatch.cli import output
 from pumpwatch.cli.follow import Lines, Sink, Table, follow, write
 from pumpwatch.cli.look import decimals_of, full_mint
+from pumpwatch.cli.numbers import count_to, size
 from pumpwatch.cli.output import AnswerIsNo, Column
 from pumpwatch.cli.times import TIMES, moment_in
 from pumpwatch.config import Settings
@@ -40,7 +40,10 @@ def register(commands: Any) -> None:
     add_filters(command)
     command.add_argument("--oldest", action="store_true", help="the oldest first")
     command.add_argument(
-        "--limit", type=_limit, metavar="N", help=f"at most so many (default: {_LISTED}; before those that follow {_FOLLOWED})"
+        "--limit",
+        type=count_to(_MOST_ROWS),
+        metavar="N",
+        help=f"at most so many (default: {_LISTED}; before those that follow {_FOLLOWED})",
     )
     command.add_argument("--follow", action="store_true", help="then show new ones as they come, until Ctrl-C")
     command.add_argument(
@@ -57,9 +60,9 @@ def add_filters(command: argparse.ArgumentParser) -> None:
     command.add_argument("--side", choices=("buy", "sell"), help="only these")
     command.add_argument("--venue", choices=("curve", "pool"), help="only on the bonding curve, or only in the pool")
     command.add_argument(
-        "--min-quote", type=_size, metavar="N", help="of at least so many SOL, USDC or whatever it traded against"
+        "--min-quote", type=size, metavar="N", help="of at least so many SOL, USDC or whatever it traded against"
     )
-    command.add_argument("--min-tokens", type=_size, metavar="N", help="of at least so many tokens")
+    command.add_argument("--min-tokens", type=size, metavar="N", help="of at least so many tokens")
     command.add_argument("--since", type=moment_in, metavar="TIME", help=f"not before; {TIMES}")
     command.add_argument("--until", type=moment_in, metavar="TIME", help="not after")
     command.add_argument("--confirmed", action="store_true", help="without provisional ones")
@@ -223,17 +226,3 @@ def _cut_text(listing: Listing, *, oldest_first: bool) -> str:
 
 def _record_text(completeness: str, reason: str | None) -> str:
     return f"{completeness}: {visible(reason)}" if reason else completeness
-
-
-def _size(argument: str) -> float:
-    value = float(argument)
-    if not (math.isfinite(value) and value >= 0):
-        raise ValueError
-    return value
-
-
-def _limit(argument: str) -> int:
-    value = int(argument)
-    if not 0 < value <= _MOST_ROWS:
-        raise ValueError
-    return value

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from pumpwatch.cli import output
 from pumpwatch.cli.look import decimals_of
+from pumpwatch.cli.numbers import count_to
 from pumpwatch.cli.output import Column, Sentence
 from pumpwatch.cli.positions import money, note, print_notes, tokens
 from pumpwatch.cli.token import spell_text
@@ -34,7 +35,9 @@ def register(commands: Any) -> None:
     command = commands.add_parser("wallet", help="what a wallet bought, sold and made")
     command.add_argument("address", metavar="ADDRESS", help="its address, or the beginning of it")
     command.add_argument("--quote", metavar="MINT", help="only tokens that trade against this: SOL, USDC, USD1 or a mint")
-    command.add_argument("--limit", type=_limit, default=20, metavar="N", help="at most so many tokens (default: 20)")
+    command.add_argument(
+        "--limit", type=count_to(_MOST_ROWS), default=20, metavar="N", help="at most so many tokens (default: 20)"
+    )
     command.add_argument(
         "--order",
         choices=("last", "profit", "volume"),
@@ -106,10 +109,3 @@ def _cells(row: PositionRow, quotes: Mapping[str, int | None], now: float) -> tu
     last = output.ago(None if row.last_trade_at is None else now - row.last_trade_at)
     name = output.quote_name(row.quote_mint)
     return row.symbol, row.mint, *amounts, name, tokens(row.net_bought), last, row.completeness, note(row)
-
-
-def _limit(argument: str) -> int:
-    value = int(argument)
-    if not 0 < value <= _MOST_ROWS:
-        raise ValueError
-    return value

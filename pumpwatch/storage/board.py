@@ -56,11 +56,13 @@ _ORDERS: Final = {
     "progress": f"{_PROGRESS} DESC NULLS LAST, tokens.id DESC",
 }
 
+_VOLUME_LATELY: Final = "lately.volume / money.units"
+
 #: The same of what happened in a window; *change* has only that.
 _ORDERS_IN_WINDOW: Final = {
     **_ORDERS,
     "trades": "lately.trades DESC, tokens.id DESC",
-    "volume": "lately.volume / money.units * money.usd DESC NULLS LAST, tokens.quote_id, lately.volume / money.units DESC",
+    "volume": f"{_VOLUME_LATELY} * money.usd DESC NULLS LAST, tokens.quote_id, {_VOLUME_LATELY} DESC",
     "change": f"""
         {_PRICE} / ifnull(
             (SELECT close FROM minutes WHERE token_id = tokens.id AND minute < :first ORDER BY minute DESC LIMIT 1),
@@ -135,7 +137,7 @@ class WantedTokens(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         symbol: Part of the symbol, or with ``*`` and ``?`` a pattern for all of it; great and small letters are the same (ASCII).
         created_after: Unix seconds: of the creation, or where that is not known, of the first that was heard of it.
-        minimum_volume: In whole quotes, whichever quote it is.
+        minimum_volume: In whole quotes, whichever quote it is; in a window that of the window.
         quote_mint: What they trade against.
     """
 
@@ -155,6 +157,10 @@ class WantedTokens(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def condition(self) -> str:
         """For ``tokens`` and ``money``, with :attr:`parameters`."""
+        return self.condition_on(_VOLUME)
+
+    def condition_on(self, volume: str) -> str:
+        """The same, with something else for the volume, in whole quotes."""
         by_symbol = "lower(tokens.symbol) GLOB :symbol" if self._is_pattern else "instr(lower(tokens.symbol), :symbol) > 0"
         conditions = (
             (self.status, f"{_STATUS} = :status"),
@@ -162,7 +168,7 @@ class WantedTokens(msgspec.Struct, frozen=True, kw_only=True):
             (self.symbol, by_symbol),
             (self.created_after, f"{_SINCE} >= :created_after"),
             (self.created_before, f"{_SINCE} <= :created_before"),
-            (self.minimum_volume, f"{_VOLUME} >= :minimum_volume"),
+            (self.minimum_volume, f"{volume} >= :minimum_volume"),
             (self.quote_mint, "tokens.quote_id = (SELECT id FROM quotes WHERE mint = :quote_mint)"),
             (self.watched_only or None, _IS_WATCHED),
         )
@@ -215,7 +221,7 @@ def tokens_in_window(
     mints = reader.rows(
         f"WITH {_QUOTES}, {_LATELY} SELECT tokens.mint FROM lately CROSS JOIN tokens ON tokens.id = lately.id "
         f"LEFT JOIN money ON money.id = tokens.quote_id "
-        f"WHERE {wanted.condition} ORDER BY {_ORDERS_IN_WINDOW[order]} LIMIT :limit",
+        f"WHERE {wanted.condition_on(_VOLUME_LATELY)} ORDER BY {_ORDERS_IN_WINDOW[order]} LIMIT :limit",
         limit=limit,
         first=first_minute(now, seconds),
         **wanted.parameters,

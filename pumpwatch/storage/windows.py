@@ -40,8 +40,8 @@ class Window(msgspec.Struct, frozen=True):
 
     Attributes:
         volume: Base units of the quote, net of fees; *volume_usd*: each minute at its own rate, None where one is unknown.
-        price_change: The last price / the last one before the window - 1; of a token without one before, from its first trade
-            in it on. None: no price is known.
+        price_change: The last price / the last one before the window - 1. None: no price is known.
+        is_from_first: There was none before: the change is from the price after its first trade in the window on.
     """
 
     seconds: int
@@ -51,6 +51,7 @@ class Window(msgspec.Struct, frozen=True):
     volume: int = 0
     volume_usd: float | None = 0.0
     price_change: float | None = None
+    is_from_first: bool = False
 
 
 class _Minute(msgspec.Struct, frozen=True):
@@ -97,7 +98,8 @@ def _window(minutes: list[_Minute], before: float | None, seconds: int, rates: _
     begin = before if before is not None else next((m.open for m in minutes if m.open is not None), None)
     last = next((m.close for m in reversed(minutes) if m.close is not None), before)
     change = last / begin - 1 if begin and last is not None else None
-    return Window(seconds, trades, buys, trades - buys, volume, in_usd, change)
+    is_from_first = before is None and change is not None
+    return Window(seconds, trades, buys, trades - buys, volume, in_usd, change, is_from_first)
 
 
 class _Rates:

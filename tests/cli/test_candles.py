@@ -53,7 +53,7 @@ def test_tokens_are_chosen_by_symbol_quote_age_and_volume(run: Run, record: Reco
 
     assert chosen("--symbol", "usdc") == {record.mints[USDCAT]}
     assert chosen("--symbol", "u*cat") == {record.mints[USDCAT]}
-    assert chosen("--quote", "USDC") == chosen("--quote", USDC) == {record.mints[USDCAT]}
+    assert chosen("--quote", "usdc") == chosen("--quote", USDC) == {record.mints[USDCAT]}
     assert chosen("--older-than", str(NOW - 1)) == set()
     assert record.mints[SOL] in chosen("--younger-than", str(NOW - 1))
     assert chosen("--min-volume", "0.1") >= {record.mints[SOL]}

@@ -186,6 +186,7 @@ def test_windows_hold_what_was_traded_in_them_at_the_time_of_asking(reader: Read
             assert window.volume == sum(int(row["amount_in_sol"]) for row in inside)
             begin = price(before[-1]) if before else price(inside[0])
             assert window.price_change == pytest.approx(price(own[-1]) / begin - 1)
+            assert window.is_from_first == (not before)
     assert [window.trades for window in windows(reader, mints(rows)[0], 2_000_000_000)] == [0, 0, 0, 0]
     assert windows(reader, "unknown", now)[0].price_change is None
 
@@ -202,6 +203,25 @@ def test_tokens_are_chosen_and_ordered(reader: Reader, rows: list[Row]) -> None:
     assert tokens(reader, WantedTokens(symbol="[a*"), limit=9) == []
     for order in ("newest", "oldest", "trades", "market-cap", "last-trade", "wallets", "progress"):
         assert len(tokens(reader, limit=9, order=order)) == 3
+
+
+def test_in_a_window_the_least_volume_is_that_of_the_window(reader: Reader, rows: list[Row]) -> None:
+    now = max(int(row["block_time"]) for row in rows)
+    first = (now - 3600) // 60 * 60
+    traded: dict[str, int] = {}
+    for row in rows:
+        if int(row["block_time"]) >= first:
+            traded[row["token_address"]] = traded.get(row["token_address"], 0) + int(row["amount_in_sol"])
+    least = max(traded.values())
+    everything = {row.mint: row.volume or 0 for row in tokens(reader, limit=9)}
+    assert sum(volume >= least for volume in everything.values()) > 1
+
+    def chosen(volume: float) -> set[str]:
+        wanted = WantedTokens(minimum_volume=volume)
+        return {row.mint for row, _ in tokens_in_window(reader, wanted, limit=9, order="volume", seconds=3600, now=now)}
+
+    assert chosen(least / 1e9) == {mint for mint, volume in traded.items() if volume == least}
+    assert chosen((least + 1) / 1e9) == set()
 
 
 def test_in_a_window_are_only_tokens_that_traded_in_it(reader: Reader, rows: list[Row]) -> None:
