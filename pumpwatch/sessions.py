@@ -110,8 +110,8 @@ def _message(line: _Line, began_us: int) -> Message | None:
     if line.at_us is not None:
         if line.feed not in FEEDS or (line.text is None) == (line.base64 is None):
             raise DecodeError("at_us needs a feed (pumpportal, helius), and text or base64")
-        raw = b64decode(line.base64, validate=True) if line.text is None else line.text.encode()
-        return Message(_checked(line.at_us), cast("FeedName", line.feed), raw, line.binary)
+        raw = b64decode(line.base64 or "", validate=True) if line.text is None else line.text.encode()
+        return Message(_checked(line.at_us), line.feed, raw, line.binary)
     if line.t_wall is not None and line.raw is not None:
         return Message(_checked(line.t_wall * 1_000_000), None, line.raw.encode())
     if line.t_ms is not None and bytes(line.data):
