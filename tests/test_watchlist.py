@@ -594,6 +594,30 @@ def test_the_budget_bounds_them_as_it_bounds_admitted_ones() -> None:
     assert follow(desk, D).mints == set()
 
 
+def test_when_nothing_is_left_to_spend_no_token_comes_for_another() -> None:
+    money = budget([NOW], 300_000)
+    desk = following(budget=money)
+    desk.create(A)
+    money.received(HELIUS, 300_000 * BYTES_PER_CREDIT)
+
+    follow(desk, B)
+    assert ("start", B, "wallet") not in desk.spells()
+
+
+def test_only_what_changes_the_list_is_news_and_only_of_that_wallet() -> None:
+    desk = following()
+    desk.create(A)
+    desk.trade(A, wallet=W)
+    desk.turn()
+    desk.trade(A, wallet=W)
+    assert not desk.list._news
+
+    desk.create(B)
+    desk.trade(B, wallet=E, quote_mint=USDC)
+    assert desk.turn().quote_mints == {B: USDC}
+    assert desk.spells()[-1] == ("start", B, "admitted")
+
+
 def test_when_the_pace_is_lost_admitted_tokens_leave_before_those_of_wallets() -> None:
     clock = [NOW]
     money = budget(clock, 1_000_000)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import random
+import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -301,6 +303,7 @@ def test_what_is_provisional_counts_as_a_trade_and_leaves_money_unknown(path: Pa
 
     with open_reader(path) as reader:
         (total,), (row,) = totals_of(reader, WALLET), traders_of(reader, MINT, limit=5)
+        assert largest(reader, MINT).net_bought == row.net_bought
 
     assert (row.buys, row.net_bought, row.spent, row.realised_profit) == (2, 34_199_203_154_146, None, None)
     assert (total.buys, total.spent, total.spent_unknown, total.profit_unknown, total.received_unknown) == (2, 0, 1, 1, 0)
@@ -317,6 +320,21 @@ def test_of_a_token_whose_creation_was_not_seen_the_beginning_is_unknown(path: P
         assert launch_of(reader, "no such mint") == launch
         assert (totals_of(reader, "nobody"), positions_of(reader, "nobody", limit=1)) == ([], [])
         assert largest(reader, "no such mint").wallets == 0
+
+
+def test_first_buys_that_are_not_on_the_chain_do_not_count(path: Path) -> None:
+    created = TokenCreated(signature="c" * 64, mint=MINT, bonding_curve="c", developer=WALLET, slot=366_647_528, event_index=0)
+    stored(path, created, chain_trade(1, signature="c" * 64))
+    stored(path, message_trade(mint=MINT, signature="c" * 64, wallet=OTHER, token_amount=7), source="pumpportal")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE trades SET state = 3 WHERE token_amount = 7")
+
+    with open_reader(path) as reader:
+        launch = launch_of(reader, MINT)
+
+    assert launch.in_transaction == launch.in_slot
+    assert launch.in_slot is not None
+    assert (launch.in_slot.wallets, launch.in_slot.share) == (1, None)
 
 
 def test_progress_ends_with_the_first_minute_in_the_pool(tables: list[Table], path: Path) -> None:
