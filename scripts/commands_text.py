@@ -24,8 +24,8 @@ ROOT = Path(__file__).resolve().parents[1]
 CORPUS = ROOT.parent / "shared" / "corpus"
 DOCUMENT = ROOT / "docs" / "commands.md"
 
-#: Sunday 2026-07-05 12:00 UTC: the day after the younger of the sessions.
-NOW = 1_783_252_800
+#: 2026-07-04 11:45 UTC: some minutes after the younger of the sessions.
+NOW = 1_783_165_500
 
 _BLOCK = re.compile(r"(?<=^```console\n).*?(?=^```$)", re.S | re.M)
 _PROMPT = "$ python -m pumpwatch "
@@ -41,7 +41,7 @@ def sample(folder: Path) -> Iterator[None]:
     ]
     with contextlib.chdir(folder):
         print(run(["replay", *map(str, sessions), "--database", "pumpwatch.db"]), file=sys.stderr)
-        with mock.patch("time.time", lambda: float(NOW)), mock.patch.dict(os.environ, {"COLUMNS": "80"}):
+        with mock.patch("time.time", return_value=float(NOW)), mock.patch.dict(os.environ, {"COLUMNS": "80"}):
             yield
 
 
