@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from typing import Any, Final
 
 import msgspec
@@ -15,15 +16,16 @@ from pumpwatch.cli.output import Column
 from pumpwatch.cli.times import TIMES, moment_in
 from pumpwatch.config import Settings
 from pumpwatch.storage.candles import Series, candles
-from pumpwatch.storage.queries import open_reader
+from pumpwatch.storage.queries import GapRow, Reader, open_reader
 from pumpwatch.telemetry import visible
 
 _MOST_ROWS: Final = 10_000
+_MOST_GAPS: Final = 100
 
 _COLUMNS: Final = (
     *(Column("TIME (UTC)", 14), Column("OPEN", 9, is_number=True), Column("HIGH", 9, is_number=True)),
     *(Column("LOW", 9, is_number=True), Column("CLOSE", 9, is_number=True), Column("VOLUME", 11, is_number=True)),
-    *(Column("BUYS", 5, is_number=True), Column("SELLS", 5, is_number=True)),
+    *(Column("BUYS", 5, is_number=True), Column("SELLS", 5, is_number=True), Column("", 1)),
 )
 
 
@@ -58,18 +60,43 @@ def show_candles(settings: Settings, arguments: argparse.Namespace) -> int:
             INTERVALS[arguments.interval],
             limit=arguments.limit,
             since=arguments.since,
-            until=arguments.until,
+            until=until_of(arguments),
             in_usd=arguments.usd,
             gapless=arguments.gapless,
         )
-        quotes = reader.quotes()
-    assert series is not None
+        assert series is not None
+        gaps, quotes = _gaps(reader, series), reader.quotes()
     if arguments.json:
-        output.print_json(msgspec.to_builtins(series))
+        output.print_json({**msgspec.to_builtins(series), "gaps": gaps})
         return 0
-    output.print_table(_COLUMNS, [_cells(candle, series, quotes, in_usd=arguments.usd) for candle in series.candles])
+    marked = [(candle, _mark(candle, series, gaps)) for candle in series.candles]
+    rows = [(*_cells(candle, series, quotes, in_usd=arguments.usd), mark) for candle, mark in marked]
+    output.print_table(_COLUMNS, rows)
     output.print_text(_foot(series, in_usd=arguments.usd))
+    if gaps:
+        tell = f"pumpwatch token {series.mint[:8]} tells of them"
+        output.print_text(f"?: trades may be missing; {output.count(len(gaps), 'gap')} in this time, {tell}")
     return 0
+
+
+def until_of(arguments: argparse.Namespace) -> int | None:
+    """Up to when: nothing is said of the future, so without gaps now is the end."""
+    until: int | None = arguments.until
+    return min(until, int(time.time())) if until is not None and arguments.gapless else until
+
+
+def _gaps(reader: Reader, series: Series) -> list[GapRow]:
+    """What is not closed in the time that is shown."""
+    if not series.candles:
+        return []
+    end = series.candles[-1].opens_at + series.interval_seconds
+    since_us, until_us = series.candles[0].opens_at * 1_000_000, end * 1_000_000 - 1
+    return reader.gaps_of(series.mint, limit=_MOST_GAPS, since_us=since_us, until_us=until_us)
+
+
+def _mark(candle: Candle, series: Series, gaps: list[GapRow]) -> str:
+    begin, end = candle.opens_at * 1_000_000, (candle.opens_at + series.interval_seconds) * 1_000_000
+    return "?" if any(gap.from_us < end and (gap.to_us is None or gap.to_us >= begin) for gap in gaps) else ""
 
 
 def _cells(candle: Candle, series: Series, quotes: dict[str, int | None], *, in_usd: bool) -> tuple[object, ...]:

@@ -124,7 +124,7 @@ def _stream(reader: Reader, arguments: argparse.Namespace) -> Stream:
             interval_seconds=INTERVALS[arguments.interval],
             mints=tuple(mints) or None,
             since=arguments.since,
-            until=arguments.until,
+            until=candle_options.until_of(arguments),
             in_usd=arguments.usd,
             gapless=arguments.gapless,
         ),

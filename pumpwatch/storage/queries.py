@@ -116,6 +116,7 @@ _SPELL_COLUMNS: Final = (
 _IS_WATCHED: Final = "spells.kind = 'token' AND spells.address = place.mint AND spells.ended_at_us IS NULL"
 
 
+_LATEST_US: Final = 2**62
 _GAP_COLUMNS: Final = ", ".join(GapRow.__struct_fields__)
 _WATCHED_THEN: Final = (
     "SELECT 1 FROM spells WHERE kind = 'token' AND address = :mint AND started_at_us <= ifnull(gaps.to_us, started_at_us) "
@@ -189,15 +190,23 @@ class Reader:
         )
         return [GapCount(*row) for row in rows]
 
-    def gaps_of(self, mint: str, *, limit: int) -> list[GapRow]:
-        """At most *limit* gaps that are not closed: those of this token, and those of all tokens while it was watched."""
+    def gaps_of(self, mint: str, *, limit: int, since_us: int = 0, until_us: int = _LATEST_US) -> list[GapRow]:
+        """
+        At most *limit* gaps that are not closed: those of this token, and those of all tokens while it was watched.
+
+        Args:
+            since_us: Only those that reach into the time from here to *until_us*.
+
+        """
         rows = self.rows(
-            f"SELECT {_GAP_COLUMNS} FROM gaps WHERE mint = :mint AND state <> 'closed' "
-            f"UNION ALL SELECT {_GAP_COLUMNS} FROM gaps WHERE mint IS NULL AND signature IS NULL AND state <> 'closed' "
-            f"AND cause NOT IN ('refused', 'limit', 'budget') AND EXISTS ({_WATCHED_THEN}) "
-            "ORDER BY from_us DESC LIMIT :limit",
+            f"SELECT {_GAP_COLUMNS} FROM (SELECT * FROM gaps WHERE mint = :mint AND state <> 'closed' "
+            "UNION ALL SELECT * FROM gaps WHERE mint IS NULL AND signature IS NULL AND state <> 'closed' "
+            f"AND cause NOT IN ('refused', 'limit', 'budget') AND EXISTS ({_WATCHED_THEN})) "
+            "WHERE from_us <= :until_us AND ifnull(to_us, :until_us) >= :since_us ORDER BY from_us DESC LIMIT :limit",
             mint=mint,
             limit=limit,
+            since_us=since_us,
+            until_us=until_us,
         )
         return [GapRow(*row) for row in rows]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 import unicodedata
+from contextlib import closing
 
 import pytest
 from cli_samples import NOW, USDC, Record, Run
@@ -40,6 +42,49 @@ def test_without_a_rate_dollars_are_unknown(run: Run, record: Record) -> None:
 def test_a_token_without_confirmed_trades_has_no_candles(run: Run, record: Record) -> None:
     for mint in (record.mints[QUOTELESS], record.mints[EMPTY]):
         assert run("candles", mint, "--gapless", "--json").json()["candles"] == []
+
+
+@pytest.mark.parametrize(("begin", "end", "state"), [(20, 70, "open"), (-500, None, "filling"), (20, 20, "unfillable")])
+def test_candles_in_which_trades_may_be_missing_are_marked(
+    run: Run, record: Record, begin: int, end: int | None, state: str
+) -> None:
+    times = (None if at is None else (NOW + at) * 1_000_000 for at in (begin, end))
+    with closing(sqlite3.connect(record.database)) as connection, connection:
+        connection.execute(
+            "INSERT INTO gaps (cause, mint, from_us, to_us, state) VALUES ('break', ?, ?, ?, ?)",
+            (record.mints[SOL], *times, state),
+        )
+    asked = ("candles", record.mints[SOL], "--interval", "15s", "--until", str(NOW + 140))
+    document, outcome = run(*asked, "--json").json(), run(*asked)
+
+    expected = [
+        candle["opens_at"] + 15 > NOW + begin and (end is None or candle["opens_at"] <= NOW + end)
+        for candle in document["candles"]
+    ]
+    assert any(expected)
+    assert [line.endswith(" ?") for line in outcome.lines()[1 : 1 + len(expected)]] == expected
+    assert "?: trades may be missing; 1 gap in this time" in outcome.out
+    assert [gap["state"] for gap in document["gaps"]] == [state]
+    assert max(map(cells, outcome.lines())) <= 80
+    assert run("candles", record.mints[SOL], "--until", str(NOW - 1000), "--json").json()["gaps"] == []
+
+
+def test_gaps_that_are_closed_or_elsewhere_mark_nothing(run: Run, record: Record) -> None:
+    own, other = record.mints[SOL], record.mints[USDCAT]
+    rows = [(own, "closed", 0, None), (other, "open", 0, None), (own, "open", 10**6, None), (own, "open", -2_000, -1_000)]
+    with closing(sqlite3.connect(record.database)) as connection, connection:
+        connection.executemany(
+            "INSERT INTO gaps (cause, mint, state, from_us, to_us) VALUES ('break', ?, ?, ?, ?)",
+            [(mint, state, *(None if at is None else (NOW + at) * 10**6 for at in times)) for mint, state, *times in rows],
+        )
+    assert run("candles", own, "--json").json()["gaps"] == []
+    assert "?" not in run("candles", own).out
+
+
+def test_the_future_has_no_candles(run: Run, record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: NOW + 180.0)
+    document = run("candles", record.mints[SOL], "--gapless", "--until", str(NOW + 10**6), "--json").json()
+    assert document["candles"][-1]["opens_at"] == (NOW + 180) // 60 * 60
 
 
 @pytest.mark.parametrize("order", ["volume", "market-cap", "last-trade", "wallets", "progress", "oldest"])
