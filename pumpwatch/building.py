@@ -36,6 +36,8 @@ from pumpwatch.feeds.wanted import Wanted
 from pumpwatch.metadata import Metadata
 from pumpwatch.prices import Prices, may_run
 from pumpwatch.providers import Provider, provider_named, provider_of
+from pumpwatch.session_writer import SessionWriter
+from pumpwatch.sessions import FeedName
 from pumpwatch.storage.intake import Intake
 from pumpwatch.storage.lock import beside
 from pumpwatch.storage.store import Store
@@ -63,18 +65,28 @@ class Parts:
         origin: Of the data.
         plays: The loopback server plays this provider.
         alone: No feed runs, only repairs (the command ``backfill`` without a worker), whatever is enabled.
+        record: Folder for the raw messages of the feeds; None: they are not kept.
 
     Attributes:
         chain: Profile of the chain's feed.
         backfill: None where it is not enabled, or there is no chain's feed.
         prices: None where it is not enabled, or no source is for data of this origin.
         metadata: None where nothing is to be fetched.
+        session: Writes the raw messages. What becomes of it concerns nobody else.
         restart_gap: Trades are unseen from its beginning until the feeds deliver again; None: none are.
         drift: Whether the programs on chain still speak as we know.
     """
 
     def __init__(
-        self, settings: Settings, store: Store, *, folder: Path, origin: str, plays: str | None, alone: bool = False
+        self,
+        settings: Settings,
+        store: Store,
+        *,
+        folder: Path,
+        origin: str,
+        plays: str | None,
+        alone: bool = False,
+        record: Path | None = None,
     ) -> None:
         self._settings = settings
         self._folder = folder
@@ -97,6 +109,7 @@ class Parts:
             metered=chain.metered,
             start=store.usage(),
         )
+        self.session = None if record is None else SessionWriter(record, secrets=settings.secrets)
         self.drift = Drift()
         store.on_judged = self._on_judged
         #: Trades and breaks of each token, as the writer judged them last.
@@ -193,7 +206,8 @@ class Parts:
             "plays_provider": self._plays is not None,
         }
         if self._settings.pumpportal.enabled:
-            yield PumpPortalFeed(settings=self._settings.pumpportal, **self._accounting(PUMPPORTAL), **common)
+            own = {**self._accounting(PUMPPORTAL), **self._keeping("pumpportal")}
+            yield PumpPortalFeed(settings=self._settings.pumpportal, **own, **common)
         if self._settings.helius.enabled:
             yield HeliusFeed(
                 settings=self._settings.helius,
@@ -201,8 +215,12 @@ class Parts:
                 pools=pools,
                 judge=self._on_transaction,
                 **self._accounting(HELIUS),
+                **self._keeping("helius"),
                 **common,
             )
+
+    def _keeping(self, feed: FeedName) -> dict[str, Any]:
+        return {} if self.session is None else {"keep_raw": functools.partial(self.session.keep, feed)}
 
     def _accounting(self, provider: str) -> dict[str, Any]:
         budget = self.budget

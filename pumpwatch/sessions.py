@@ -66,6 +66,7 @@ class _Line(msgspec.Struct, gc=False):
     text: str | None = None
     base64: str | None = None
     binary: bool = False
+    left_out: int | None = None
     t_wall: float | None = None
     raw: str | None = None
     t_ms: float | None = None
@@ -88,6 +89,11 @@ def line_of(message: Message) -> bytes:
     return _encoder.encode(line) + b"\n"
 
 
+def left_out_line(at_us: int, count: int) -> bytes:
+    """A line that says that *count* messages before *at_us* found no room in the recording."""
+    return _encoder.encode({"at_us": at_us, "left_out": count}) + b"\n"
+
+
 def parse_line(line: bytes, *, began_us: int = 0) -> Message | None:
     """
     The message of one line; None for a line of what was sent, not received.
@@ -107,6 +113,8 @@ def parse_line(line: bytes, *, began_us: int = 0) -> Message | None:
 
 
 def _message(line: _Line, began_us: int) -> Message | None:
+    if line.left_out is not None:
+        raise DecodeError(f"{line.left_out} messages before it found no room when it was recorded")
     if line.at_us is not None:
         if line.feed not in FEEDS or (line.text is None) == (line.base64 is None):
             raise DecodeError("at_us needs a feed (pumpportal, helius), and text or base64")

@@ -52,14 +52,24 @@ class Supervisor:
         origin: Of the data: ``mainnet``, or ``simulator`` for the built-in one.
         provider: The loopback server plays this provider: its limits hold, and its rules for opening connections.
         folder: Where the memory of servers is kept.
+        record: Folder for the raw messages of the feeds; None: they are not kept.
 
     """
 
-    def __init__(self, settings: Settings, *, folder: Path, origin: str = "mainnet", provider: str | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        folder: Path,
+        origin: str = "mainnet",
+        provider: str | None = None,
+        record: Path | None = None,
+    ) -> None:
         self._settings = settings
         self._origin = origin
         self._plays = provider
         self._folder = folder
+        self._record = record
         self._database = settings.pumpwatch.database
         self._lock = WriterLock(self._database)
         self._status_file = StatusFile(status_file.path_of(self._database))
@@ -89,7 +99,9 @@ class Supervisor:
             if store is None:
                 return 0
             try:
-                self._parts = Parts(self._settings, store, folder=self._folder, origin=self._origin, plays=self._plays)
+                self._parts = Parts(
+                    self._settings, store, folder=self._folder, origin=self._origin, plays=self._plays, record=self._record
+                )
             except BaseException:
                 store.close()
                 raise
@@ -145,6 +157,9 @@ class Supervisor:
         logger.info("pumpwatch {} records {} data into {} from {}", pumpwatch.__version__, self._origin, self._database, names)
         for line in projected_cost(self._settings, parts.chain, parts.budget, time.time()):
             logger.info("cost: {}", line)
+        if parts.session is not None:
+            logger.info("raw messages go to {}", self._record)
+            parts.session.start()
         for thread in parts.threads:
             thread.start()
         self._state = "running"
@@ -200,6 +215,8 @@ class Supervisor:
             thread.stop()
         for thread in parts.producers:
             thread.join(spill_after.left() / 2)
+        if parts.session is not None:
+            parts.session.stop()
         self._tell_covered()
         parts.tell_usage()
         parts.writer.finish(spill_after)
@@ -209,6 +226,8 @@ class Supervisor:
             # the same changes nothing.
             parts.intake.keep()
             logger.warning("{} messages wait in the spill file and are stored at the next start", parts.intake.spilled)
+        if parts.session is not None:
+            parts.session.join(deadline.left())
         self._state = "stopped"
         self._write_status()
         logger.info("stopped: {} trades in {}", parts.store.trades, self._database)

@@ -147,6 +147,7 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     run.add_argument(
         "--if-not-running", action="store_true", help="say nothing and end with 0 when a worker runs already (for cron)"
     )
+    run.add_argument("--record", type=Path, metavar="DIR", help="also keep every raw message, packed, in files for `replay`")
     # For `demo`: the endpoints are its simulator's, which may play a provider with its limits.
     run.add_argument("--simulator", action="store_true", help=argparse.SUPPRESS)
     run.add_argument("--provider", help=argparse.SUPPRESS)
@@ -197,6 +198,7 @@ def _run_worker(settings: Settings, arguments: argparse.Namespace) -> int:
         if_not_running=arguments.if_not_running,
         simulator=arguments.simulator,
         provider=arguments.provider,
+        record=arguments.record,
     )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import signal
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 from loguru import logger
@@ -33,7 +35,13 @@ class _Signals:
 
 
 def run_worker(
-    settings: Settings, *, for_seconds: float | None, if_not_running: bool, simulator: bool, provider: str | None = None
+    settings: Settings,
+    *,
+    for_seconds: float | None,
+    if_not_running: bool,
+    simulator: bool,
+    provider: str | None = None,
+    record: Path | None = None,
 ) -> int:
     """
     Record until a signal comes or *for_seconds* have passed.
@@ -42,9 +50,10 @@ def run_worker(
         if_not_running: For cron: end quietly with 0 when a worker runs already, or while a server's refusal says wait.
         simulator: The endpoints are our own simulator's: the database is marked so, and its faults work.
         provider: What the simulator plays.
+        record: Folder for the raw messages of the feeds; it is made when it is missing.
 
     Raises:
-        UsageError: There is no such provider.
+        UsageError: There is no such provider, or the folder cannot be written.
         StopError: A person must act.
 
     """
@@ -52,13 +61,16 @@ def run_worker(
         raise UsageError(f"no provider is called {visible(provider)}; there are {', '.join(NAMES)}")
     if if_not_running and _must_wait(settings):
         return 0
+    if record is not None:
+        _make_folder(record)
     if simulator:
         from pumpwatch.simulator.worker_faults import install
 
         install(settings.pumpwatch.database)
     # What is remembered of a played server must not slow down the real ones, nor another demo.
     folder = beside(settings.pumpwatch.database, "servers") if simulator else state_folder()
-    supervisor = Supervisor(settings, origin="simulator" if simulator else "mainnet", provider=provider, folder=folder)
+    origin = "simulator" if simulator else "mainnet"
+    supervisor = Supervisor(settings, origin=origin, provider=provider, folder=folder, record=record)
     try:
         with _stop_signals() as signals:
             return supervisor.run(stop_requested=signals.requested, for_seconds=for_seconds)
@@ -66,6 +78,16 @@ def run_worker(
         if if_not_running:
             return 0
         raise
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        shown = visible(folder, limit=300)
+        raise UsageError(f"{shown} cannot be written ({error.strerror or error}): name another folder for --record") from error
 
 
 def _must_wait(settings: Settings) -> bool:
