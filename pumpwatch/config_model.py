@@ -14,8 +14,8 @@ from pumpwatch.config_values import (
     admission,
     choice,
     database_path,
+    gateway_urls,
     http_url,
-    http_urls,
     number,
     optional_path,
     websocket_url,
@@ -155,7 +155,11 @@ class WatchSettings:
         tuple[str, ...], Setting(addresses, "Tokens that are always watched (pinned): mint addresses, by commas or one a line.")
     ] = ()
     wallets: Annotated[
-        tuple[str, ...], Setting(addresses, "Wallets whose trades are always subscribed, by commas or one a line.")
+        tuple[str, ...],
+        Setting(
+            addresses,
+            "Wallets whose trades are always subscribed, by commas or one a line. The tokens they trade are watched too.",
+        ),
     ] = ()
     admit: Annotated[
         str,
@@ -294,13 +298,14 @@ class MetadataSettings:
         Setting(
             choice("off", "ipfs", "https"),
             "Fetch the files behind tokens' uris, which hold descriptions and links: off; ipfs = what lies on IPFS, from the "
-            "gateways alone; https = for pinned tokens also from the server that their maker chose, who sees your address then.",
+            "gateways alone; https = for pinned tokens also from the server that their maker chose, who sees your address then. "
+            "No proxy is used for that, whatever the environment says.",
         ),
     ] = "off"
     gateways: Annotated[
         tuple[Endpoint, ...],
         Setting(
-            http_urls,
+            gateway_urls,
             "Servers that are asked for what lies on IPFS, by commas or one a line. They see what you are interested in.",
             default="https://ipfs.io, https://dweb.link",
         ),

@@ -25,7 +25,7 @@ _SECTION_HEADS = {
     "writer": "How the record is written.",
     "backfill": "How gaps are filled and the record is proven, over HTTP.",
     "prices": "What is known of US dollars.",
-    "metadata": "The files behind tokens' uris. Each fetch tells somebody your address and what you look at.",
+    "metadata": "The files behind tokens' uris. Each fetch tells somebody your address and which token you watch.",
 }
 
 

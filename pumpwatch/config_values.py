@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from pumpwatch.config_endpoint import Endpoint
+from pumpwatch.config_endpoint import Endpoint, beyond_host
 from pumpwatch.telemetry import visible
 
 Reader = Callable[[str], Any]
@@ -19,6 +19,8 @@ Reader = Callable[[str], Any]
 _NETWORK_FILE_SYSTEMS = frozenset(
     ["afpfs", "cifs", "davfs", "fuse.davfs2", "fuse.rclone", "fuse.sshfs", "nfs", "nfs4", "smb", "smb3", "smbfs", "webdav"],
 )
+
+_HTTPS_PORT = 443
 
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -104,13 +106,15 @@ def http_url(text: str) -> str:
     return _url(text, "https")
 
 
-def http_urls(text: str) -> tuple[Endpoint, ...]:
-    """URLs as :func:`http_url` takes them, without secrets, separated by commas or line ends; at least one."""
-    found = tuple(Endpoint.of(http_url(part.strip())) for part in re.split(r"[,\n]", text) if part.strip())
+def gateway_urls(text: str) -> tuple[Endpoint, ...]:
+    """Hosts as :func:`http_url` takes them, without anything beyond, separated by commas or line ends; at least one."""
+    found = tuple(Endpoint.of(http_url(part.strip()).rstrip("/")) for part in re.split(r"[,\n]", text) if part.strip())
     if not found:
         raise ValueError("must name at least one server")
-    if any(endpoint.has_key for endpoint in found):
-        raise ValueError("has a query, user or password in a URL: only servers that need no key can stand here")
+    if any(beyond_host(endpoint.url) for endpoint in found):
+        raise ValueError("has a path, query or user in a URL: gateways are named as https://ipfs.io is")
+    if any(endpoint.port != _HTTPS_PORT and not endpoint.is_loopback for endpoint in found):
+        raise ValueError("has a port in a URL: gateways are asked on port 443")
     return found
 
 

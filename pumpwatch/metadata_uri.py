@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import re
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
@@ -84,7 +85,9 @@ def is_cid(text: str) -> bool:
     except binascii.Error:
         return False
     # Version 1, a codec of one byte, and the multihash.
-    return len(content) == 36 and content[0] == 1 and content[1] < 0x80 and content[2:4] == _SHA2_256
+    is_sha2 = len(content) == 36 and content[0] == 1 and content[1] < 0x80 and content[2:4] == _SHA2_256
+    # One spelling of each: the last letter has bits to spare.
+    return is_sha2 and text[1:] == base64.b32encode(content).decode().rstrip("=").lower()
 
 
 def _path_of(pieces: list[str]) -> str | None:
@@ -110,7 +113,7 @@ class Texts(NamedTuple):
 def read_texts(content: bytes) -> Texts | None:
     """The texts of a metadata file; None if it is no JSON object. Anything in it that is no text is left out."""
     try:
-        document: Any = msgspec.json.decode(mend_surrogates(content))
+        document: Any = msgspec.json.decode(mend_surrogates(content.removeprefix(codecs.BOM_UTF8)))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     if not isinstance(document, dict):
