@@ -29,6 +29,7 @@ from pumpwatch.errors import TransientError
 from pumpwatch.events import Delivery, Event, GapOpened, PoolSeen
 from pumpwatch.feeds.feed import Feed
 from pumpwatch.feeds.helius import HeliusFeed
+from pumpwatch.feeds.interests import derived_pools
 from pumpwatch.feeds.opens import Opens
 from pumpwatch.feeds.pumpportal import PumpPortalFeed
 from pumpwatch.feeds.waits import Waits
@@ -115,6 +116,8 @@ class Parts:
         #: Trades and breaks of each token, as the writer judged them last.
         self._judged: dict[str, tuple[int, int]] = {}
         pools = store.pools(most=_MOST_POOLS)
+        if self.session is not None:
+            self.session.know_pools(reversed(pools))
         self.feeds = () if alone else tuple(self._build_feeds(pools))
         repairs = alone or (settings.backfill.enabled and settings.helius.enabled)
         self.backfill = self._build_backfill(pools) if repairs else None
@@ -304,6 +307,8 @@ class Parts:
 
     def _publish(self, wanted: Wanted) -> None:
         """From the watch list to the feeds."""
+        if self.session is not None:
+            self.session.know_pools(derived_pools(wanted))
         for feed in self.feeds:
             feed.want(wanted)
 
@@ -318,6 +323,8 @@ class Parts:
         for feed in self.feeds:
             if isinstance(feed, HeliusFeed):
                 feed.know_pools(pools)
+        if self.session is not None:
+            self.session.know_pools(pools)
         try:
             with Unread(self._settings.pumpwatch.database) as unread:
                 redecode.redecode_page(unread, self._through_intake_and_list(unread), kind="unknown pool", found=pools)

@@ -11,54 +11,35 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection
 
-from pumpwatch.config import ConnectionSettings, Endpoint, HeliusSettings, PumpPortalSettings
 from pumpwatch.errors import DatabaseBusy, DatabaseError, StopError
-from pumpwatch.events import Delivery, Rejected
+from pumpwatch.events import Delivery, PoolSeen, Rejected
 from pumpwatch.feeds.feed import Feed
 from pumpwatch.feeds.helius import HeliusFeed
-from pumpwatch.feeds.pumpportal import PumpPortalFeed
-from pumpwatch.providers import LOOPBACK
 from pumpwatch.replay_files import Source, merged
-from pumpwatch.sessions import FeedName, Message, Problem
+from pumpwatch.replay_stage import ORIGIN, TICK_SECONDS, Batches, Pace, Stage, feeds_of
+from pumpwatch.sessions import FeedName, Problem
 from pumpwatch.simulator.simulator import Simulator
-from pumpwatch.storage.intake import Intake
 from pumpwatch.storage.lock import WriterLock, beside
 from pumpwatch.storage.store import Store
 from pumpwatch.threads import Deadline
 from pumpwatch.writer import Writer
-
-ORIGIN: Final = "replay"
 
 _BATCH: Final = 500
 _QUEUE: Final = 10_000
 _SPILL_BYTES: Final = 256 * 1024 * 1024
 _MOST_POOLS: Final = 50_000
 
-#: Pauses of a session are played no longer than this, at a speed of 1.
-_LONGEST_PAUSE_US: Final = 60_000_000
-
 _CONNECT_SECONDS: Final = 15.0
 _STOP_SECONDS: Final = 4.0
-_TICK_SECONDS: Final = 0.001
 _LOOK_SECONDS: Final = 0.1
-
-#: A session's pauses are no silence, and a locked database is waited for: only the end of a socket ends a connection.
-_PATIENT: Final = ConnectionSettings(
-    ping_interval_seconds=0,
-    pumpportal_idle_seconds=math.inf,
-    helius_idle_seconds=math.inf,
-    backoff_first_seconds=0.1,
-    backoff_longest_seconds=0.5,
-)
 
 
 class ReplayFailed(StopError):
@@ -89,90 +70,6 @@ class Summary:
     rejected: int = 0
     unreadable: int = 0
     seconds: float = 0.0
-
-
-class Stage:
-    """What was sent to the feeds and is not taken in yet: one thread sends, each feed's thread takes."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._under_way: dict[FeedName, deque[Message]] = {}
-        self._last_us = 0
-
-    def sending(self, feed: FeedName, message: Message) -> None:
-        """*message* goes out to *feed* now."""
-        with self._changed:
-            self._under_way.setdefault(feed, deque()).append(message)
-
-    def began(self, feed: FeedName, raw: bytes) -> Message | None:
-        """A feed takes *raw* in: which message that is; None: one of the server's own (an answer, a slot)."""
-        with self._changed:
-            messages = self._under_way.get(feed)
-            if messages and messages[0].raw == raw:
-                self._last_us = messages[0].at_us
-                return messages[0]
-            return None
-
-    def done(self, feed: FeedName) -> None:
-        """The feed has taken its oldest in."""
-        with self._changed:
-            messages = self._under_way[feed]
-            messages.popleft()
-            if not messages:
-                self._changed.notify_all()
-
-    @property
-    def last_us(self) -> int:
-        """When the last message was received."""
-        return self._last_us
-
-    def wait_until_empty(self, seconds: float) -> bool:
-        """Whether all was taken in, after waiting up to so long."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not any(self._under_way.values()), seconds)
-
-
-class _Played(Feed):
-    """A feed that says when it has taken a message in, and has received it when the session did."""
-
-    stage: Stage
-    feed_name: FeedName
-
-    def receive(self, message: bytes, *, is_binary: bool) -> bool:
-        played = self.stage.began(self.feed_name, message)
-        if played is None:
-            return self.receive_at(message, self.stage.last_us, is_binary=is_binary)
-        try:
-            return self.receive_at(message, played.at_us, is_binary=is_binary)
-        finally:
-            self.stage.done(self.feed_name)
-
-
-class _PlayedPumpPortal(_Played, PumpPortalFeed):
-    feed_name = "pumpportal"
-
-
-class _PlayedHelius(_Played, HeliusFeed):
-    feed_name = "helius"
-
-
-class _Batches(Intake):
-    """
-    Hands out batches of one size, until no more will come: what is stored does not depend on how fast threads are.
-
-    Attributes:
-        is_hasty: Hand out what there is: set when no more will come, or somebody watches.
-    """
-
-    is_hasty = False
-
-    def take(self, most: int, *, timeout_seconds: float) -> list[Delivery]:
-        ends = Deadline(timeout_seconds)
-        while not (self.is_hasty or self.depth >= most or self.spilled):
-            if not ends.left():
-                return []
-            time.sleep(_TICK_SECONDS)
-        return super().take(most, timeout_seconds=timeout_seconds)
 
 
 class Replay:
@@ -231,7 +128,7 @@ class Replay:
             self._writer.start()
             try:
                 with Simulator(origin=None, rpc=False) as simulator:
-                    self._play_all(simulator, _feeds(simulator, self._deliver, self._stage, pools))
+                    self._play_all(simulator, feeds_of(simulator, self._deliver, self._stage, pools))
                 self._finish(Deadline(math.inf))
             finally:
                 self._finish(Deadline(_STOP_SECONDS))
@@ -245,7 +142,7 @@ class Replay:
 
     def _build(self, store: Store) -> None:
         spill = beside(self._database, "spill")
-        self._intake = _Batches(spill, queue_size=_QUEUE, spill_bytes=_SPILL_BYTES, now_us=time.time_ns() // 1000)
+        self._intake = Batches(spill, queue_size=_QUEUE, spill_bytes=_SPILL_BYTES, now_us=time.time_ns() // 1000)
         self._intake.is_hasty = self._speed is not None
         self._writer = Writer(store, self._intake, batch_size=_BATCH)
 
@@ -277,13 +174,16 @@ class Replay:
 
     def _play(self, connections: Mapping[FeedName, ServerConnection], feeds: Mapping[FeedName, Feed]) -> None:
         before: FeedName | None = None
-        pace = _Pace(self._speed)
+        pace = Pace(self._speed)
         total = sum(source.size_bytes for source in self._sources)
         for message in merged(self._sources, self._on_problem):
             assert message.feed is not None
-            if message.feed != before:
+            if message.feed != before or message.pools:
                 self._wait_until_taken(feeds)
                 before = message.feed
+            if message.pools:
+                _know(feeds["helius"], message.pools)
+                continue
             self._progress(sum(source.bytes_read for source in self._sources), total)
             pace.wait(message.at_us)
             self._check(feeds)
@@ -304,7 +204,7 @@ class Replay:
             self._check(feeds)
             if not ends.left():
                 raise ReplayFailed("the feeds did not connect to this machine's own servers: is loopback blocked?")
-            time.sleep(_TICK_SECONDS)
+            time.sleep(TICK_SECONDS)
 
     def _check(self, feeds: Mapping[FeedName, Feed]) -> None:
         """All threads live, and every feed has its first connection still."""
@@ -330,7 +230,7 @@ class Replay:
                 self._mints.add(mint)
         # The session waits for the database, never the other way round: nothing is spilled.
         while self._intake.depth >= _BATCH and not self._stopping.is_set():
-            time.sleep(_TICK_SECONDS)
+            time.sleep(TICK_SECONDS)
         return self._intake.put(delivery)
 
 
@@ -338,32 +238,9 @@ def _lost(feed: Feed) -> ReplayFailed:
     return ReplayFailed(f"the {feed.name} lost its connection to this machine's own server: {feed.state().reason or 'no reason'}")
 
 
-class _Pace:
-    """When to send what, at a speed."""
-
-    def __init__(self, speed: float | None) -> None:
-        self._speed = speed
-        self._last_us: int | None = None
-        self._due = time.monotonic()
-
-    def wait(self, at_us: int) -> None:
-        """Wait until it is time for a message that was received at *at_us*."""
-        if self._speed is None:
-            return
-        pause_us = min(max(0, at_us - (self._last_us or at_us)), _LONGEST_PAUSE_US)
-        self._last_us = max(at_us, self._last_us or at_us)
-        self._due += pause_us / 1_000_000 / self._speed
-        time.sleep(max(0.0, self._due - time.monotonic()))
-
-
-def _feeds(simulator: Simulator, deliver: Callable[[Delivery], bool], stage: Stage, pools: Sequence[Any]) -> dict[FeedName, Feed]:
-    common: dict[str, Any] = {"connection": _PATIENT, "deliver": deliver, "room": lambda: True, "origin": ORIGIN}
-    portal = _PlayedPumpPortal(settings=PumpPortalSettings(endpoint=Endpoint.of(simulator.pumpportal_url), trades="no"), **common)
-    helius = _PlayedHelius(
-        settings=HeliusSettings(ws=Endpoint.of(simulator.ws_url), scope="all"), provider=LOOPBACK, pools=pools, **common
-    )
-    portal.stage = helius.stage = stage
-    return {"pumpportal": portal, "helius": helius}
+def _know(feed: Feed, pools: Sequence[PoolSeen]) -> None:
+    assert isinstance(feed, HeliusFeed)
+    feed.know_pools(pools)
 
 
 def _are_subscribed(simulator: Simulator, feeds: Mapping[FeedName, Feed]) -> bool:

@@ -78,8 +78,8 @@ class Source:
         """All messages that the server sent by itself, in the file's order; *told* hears of what is none."""
         for message in self._read(told, most_lines=None):
             feed = message.feed or self.feed
-            if not (_is_answer(feed, message.raw) and not message.is_binary):
-                yield Message(message.at_us, feed, message.raw, message.is_binary)
+            if message.pools or message.is_binary or not _is_answer(feed, message.raw):
+                yield Message(message.at_us, feed, message.raw, message.is_binary, message.pools)
         self._is_done = True
 
     def _read(self, told: Callable[[Problem], None], *, most_lines: int | None) -> Iterator[Message]:

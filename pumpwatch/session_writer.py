@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 from loguru import logger
 
+from pumpwatch.events import PoolSeen
 from pumpwatch.sessions import FeedName, Message, left_out_line, line_of
 from pumpwatch.threads import WorkerThread
 
@@ -41,6 +42,9 @@ _WORD_SECONDS: Final = 60.0
 
 #: Beyond it, files get smaller by little and cost much more.
 _LEVEL: Final = 4
+
+#: Of which a file says that they are known; the oldest go first.
+_MOST_POOLS: Final = 10_000
 
 _NAME: Final = re.compile(r"session_\d{8}T\d{6}Z(-\d+)?\.jsonl\.gz")
 _HIDDEN: Final = b"[hidden]"
@@ -81,6 +85,9 @@ class SessionWriter(WorkerThread):
         self._lock = threading.Lock()
         self._waiting: list[Message] = []
         self._waiting_bytes = 0
+        #: Known ones: each file begins with them.
+        self._pools: dict[str, PoolSeen] = {}
+        self._news: list[PoolSeen] = []
         self._file: _SessionFile | None = None
         self._began = 0.0
         self._flush_at = 0.0
@@ -99,6 +106,17 @@ class SessionWriter(WorkerThread):
             self._waiting.append(Message(at_us, feed, raw, is_binary))
             self._waiting_bytes += len(raw)
 
+    def know_pools(self, pools: Iterable[PoolSeen]) -> None:
+        """From now on the feed can read the events of these: so must who replays them. From any thread."""
+        with self._lock:
+            for pool in pools:
+                if self._pools.get(pool.pool) != pool:
+                    self._pools[pool.pool] = pool
+                    self._news.append(pool)
+            while len(self._pools) > _MOST_POOLS:
+                del self._pools[next(iter(self._pools))]
+            del self._news[:-_MOST_POOLS]
+
     def work(self) -> None:
         try:
             while not self.stopping.wait(_TURN_SECONDS):
@@ -114,8 +132,9 @@ class SessionWriter(WorkerThread):
             return
         with self._lock:
             waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
+            news, self._news = tuple(self._news), []
         try:
-            self._write(waiting)
+            self._write(waiting, news)
         except OSError as error:
             with self._lock:
                 self.left_out += len(waiting)  # how many of them are whole in the file is not known
@@ -127,10 +146,12 @@ class SessionWriter(WorkerThread):
             self._end()
         self._say_left_out()
 
-    def _write(self, messages: list[Message]) -> None:
+    def _write(self, messages: list[Message], news: tuple[PoolSeen, ...]) -> None:
         now = self._clock()
+        if news and self._file is not None:  # a new file begins with all of them
+            self._file.write(line_of(Message(_before(messages), "helius", b"", pools=news)))
         for message in messages:
-            file = self._open_file(now)
+            file = self._open_file(now, message.at_us)
             if self.left_out > self._noted_left_out:
                 file.write(left_out_line(message.at_us, self.left_out - self._noted_left_out))
                 self._noted_left_out = self.left_out
@@ -142,13 +163,17 @@ class SessionWriter(WorkerThread):
         if self._file is not None and now - self._began >= self._file_seconds:
             self._close()
 
-    def _open_file(self, now: float) -> _SessionFile:
+    def _open_file(self, now: float, at_us: int) -> _SessionFile:
         if self._file is not None and self._file.size_bytes >= self._file_bytes:
             self._close()
         if self._file is None:
             self._began = now
             self._file = _SessionFile(self._folder)
             self._take_oldest_out()
+            with self._lock:
+                pools = tuple(self._pools.values())
+            if pools:
+                self._file.write(line_of(Message(at_us, "helius", b"", pools=pools)))
         return self._file
 
     def _take_oldest_out(self) -> None:
@@ -196,6 +221,11 @@ class SessionWriter(WorkerThread):
             self._waiting = []
         with contextlib.suppress(OSError):
             self._close()
+
+
+def _before(messages: list[Message]) -> int:
+    """A time before all *messages*: now, if there are none."""
+    return min((message.at_us for message in messages), default=time.time_ns() // 1000)
 
 
 class _SessionFile:

@@ -2,8 +2,11 @@
 Recorded sessions: what the feeds' servers sent, message by message, one JSON line each, plain or packed (gzip).
 
 Ours (``run --record``): ``{"at_us": 1783165101632449, "feed": "helius", "text": "..."}``, where a message that is no UTF-8 text
-has ``"base64"`` in place of ``"text"``, and ``"binary": true`` if it came as a binary one. Also read, of other recorders:
-``{"t_wall": seconds, "raw": text}`` and ``{"t_ms": since the start, "dir": "in", "data": JSON}``.
+has ``"base64"`` in place of ``"text"``, and ``"binary": true`` if it came as a binary one. Between them stands what the recorder
+knew and no message tells: ``{"at_us": ..., "feed": "helius", "pools": [...]}``, whose events can be read from then on; and
+``{"at_us": ..., "left_out": 3}``, messages that found no room.
+
+Also read, of other recorders: ``{"t_wall": seconds, "raw": text}`` and ``{"t_ms": since the start, "dir": "in", "data": JSON}``.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from typing import IO, Any, Final, Literal, TypeAlias, cast, get_args
 import msgspec
 
 from pumpwatch.errors import DecodeError
+from pumpwatch.events import PoolSeen
 
 FeedName: TypeAlias = Literal["pumpportal", "helius"]
 FEEDS: Final[tuple[FeedName, ...]] = get_args(FeedName)
@@ -42,12 +46,14 @@ class Message(msgspec.Struct, frozen=True, gc=False):
         at_us: When it was received, in unix microseconds.
         feed: Whose it is; None: the file does not say.
         raw: Its exact bytes.
+        pools: It is none: these pools were known from then on.
     """
 
     at_us: int
     feed: FeedName | None
     raw: bytes
     is_binary: bool = False
+    pools: tuple[PoolSeen, ...] = ()
 
 
 class _Ours(msgspec.Struct, gc=False, kw_only=True, omit_defaults=True):
@@ -56,6 +62,7 @@ class _Ours(msgspec.Struct, gc=False, kw_only=True, omit_defaults=True):
     text: str | None = None
     base64: str | None = None
     binary: bool = False
+    pools: tuple[PoolSeen, ...] = ()
 
 
 class _Line(msgspec.Struct, gc=False):
@@ -66,6 +73,7 @@ class _Line(msgspec.Struct, gc=False):
     text: str | None = None
     base64: str | None = None
     binary: bool = False
+    pools: tuple[PoolSeen, ...] = ()
     left_out: int | None = None
     t_wall: float | None = None
     raw: str | None = None
@@ -81,7 +89,9 @@ _decoder: Final = msgspec.json.Decoder(_Line)
 def line_of(message: Message) -> bytes:
     """*message*, which has a feed, as a line of our format, with its end."""
     assert message.feed is not None
-    line = _Ours(at_us=message.at_us, feed=message.feed, binary=message.is_binary)
+    line = _Ours(at_us=message.at_us, feed=message.feed, binary=message.is_binary, pools=message.pools)
+    if message.pools:
+        return _encoder.encode(line) + b"\n"
     with contextlib.suppress(UnicodeDecodeError):
         line.text = None if message.is_binary else message.raw.decode()
     if line.text is None:
@@ -115,6 +125,8 @@ def parse_line(line: bytes, *, began_us: int = 0) -> Message | None:
 def _message(line: _Line, began_us: int) -> Message | None:
     if line.left_out is not None:
         raise DecodeError(f"{line.left_out} messages before it found no room when it was recorded")
+    if line.at_us is not None and line.pools:
+        return Message(_checked(line.at_us), "helius", b"", pools=line.pools)
     if line.at_us is not None:
         if line.feed not in FEEDS or (line.text is None) == (line.base64 is None):
             raise DecodeError("at_us needs a feed (pumpportal, helius), and text or base64")

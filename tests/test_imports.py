@@ -46,7 +46,7 @@ ROWS = (
     ("building", "supervisor"),
     ("audit", "export", "export_file", "export_parquet", "export_text"),
     ("simulator",),
-    ("replay", "replay_files"),
+    ("replay", "replay_files", "replay_stage"),
     ("dashboard",),
     ("cli", "__main__"),
 )

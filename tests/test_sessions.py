@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pumpwatch.errors import DecodeError
+from pumpwatch.events import PoolSeen
 from pumpwatch.session_writer import SessionWriter
 from pumpwatch.sessions import Lines, Message, Problem, feed_of, line_of, parse_line
 
@@ -162,6 +163,29 @@ def test_a_disk_that_takes_no_more_ends_the_recording_of_messages_and_raises_not
     writer.turn()
 
     assert (writer.written, writer.left_out) == (0, 2)
+
+
+def test_each_file_begins_with_the_pools_that_were_known(tmp_path: Path) -> None:
+    """Their events do not say of which token they are."""
+    one, two = (PoolSeen(pool=name, mint=f"mint of {name}", quote_mint="SOL") for name in ("one", "two"))
+    writer = SessionWriter(tmp_path, file_bytes=1)
+    writer.know_pools([one])
+    writer.keep("helius", b"a", False, 10)
+    writer.turn()
+    writer.know_pools([one, two])
+    writer.keep("helius", b"b", False, 20)
+    writer.turn()
+    writer.know_pools([two])
+    writer.keep("helius", b"c", False, 30)
+    writer.stopping.set()
+    writer.work()
+
+    found = [[(message.at_us, message.raw, message.pools) for message in read(path)[0]] for path in files_in(tmp_path)]
+    assert found == [
+        [(10, b"", (one,)), (10, b"a", ()), (20, b"", (two,))],
+        [(20, b"", (one, two)), (20, b"b", ())],
+        [(30, b"", (one, two)), (30, b"c", ())],
+    ]
 
 
 def test_a_secret_that_a_server_repeats_is_not_recorded(tmp_path: Path) -> None:
