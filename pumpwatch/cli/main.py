@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import math
 import os
 import sys
@@ -10,7 +11,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from loguru import logger
 
@@ -22,6 +23,24 @@ from pumpwatch.telemetry import set_up_logging, visible
 #: The end of these commands by Ctrl-C is what was asked for; of the others it means that there is no answer.
 _UNTIL_STOPPED = ("run", "demo")
 _DEFECT = 70
+
+#: Where the other commands live. Each module is loaded only when its command is named: it brings what it prints tables with.
+_MODULES: Final = {
+    "status": "look",
+    "tokens": "tokens",
+    "token": "token",
+    "candles": "candles",
+    "trades": "trades",
+    "wallet": "wallet",
+    "top": "top",
+    "export": "export",
+    "replay": "replay",
+    "audit": "audit",
+    "backfill": "backfill",
+    "watch": "watch",
+    "db": "db",
+}
+_HERE: Final = ("run", "demo", "init", "check")
 
 
 def program() -> NoReturn:
@@ -69,34 +88,31 @@ def _guarded(argv: Sequence[str]) -> int:
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    parser = build_parser()
+    parser = build_parser(_command_in(argv))
     arguments = parser.parse_args(argv)
     return parser.parse_args([*argv, "run"]) if arguments.command is None else arguments
 
 
-def build_parser() -> argparse.ArgumentParser:
+def _command_in(argv: Sequence[str]) -> str | None:
+    """The command that a line names, if it is clear before it is parsed."""
+    words = iter(argv)
+    for word in words:
+        if word == "--config":
+            next(words, None)
+        elif word in ("-h", "--help"):
+            return None
+        elif not word.startswith("-"):
+            return word if word in _MODULES or word in _HERE else None
+    return "run"
+
+
+def build_parser(only: str | None = None) -> argparse.ArgumentParser:
     """
-    Return the parser of all commands.
+    Return the parser of all commands, or of those of this module and *only* that one.
 
     Each sets ``function`` to what runs it: called with the settings and the arguments, or with the arguments alone where it sets
     ``takes_settings`` to False.
     """
-    from pumpwatch.cli import (  # they bring what they print tables with
-        audit,
-        backfill,
-        candles,
-        db,
-        export,
-        look,
-        replay,
-        token,
-        tokens,
-        top,
-        trades,
-        wallet,
-        watch,
-    )
-
     parser = argparse.ArgumentParser(
         prog="pumpwatch",
         description="Records the pump.fun trades of the tokens you watch into one SQLite file, and every gap in them. "
@@ -121,19 +137,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     check.add_argument("--json", action="store_true", help="one JSON document on standard output")
     check.set_defaults(function=_check, takes_settings=False)
-    look.register(commands)
-    tokens.register(commands)
-    token.register(commands)
-    candles.register(commands)
-    trades.register(commands)
-    wallet.register(commands)
-    top.register(commands)
-    export.register(commands)
-    replay.register(commands)
-    audit.register(commands)
-    backfill.register(commands)
-    watch.register(commands)
-    db.register(commands)
+    for name in dict.fromkeys(_MODULES.values() if only is None else [_MODULES[only]] if only in _MODULES else ()):
+        importlib.import_module(f"pumpwatch.cli.{name}").register(commands)
     for command in commands.choices.values():
         command.allow_abbrev = False
         # Given after the command, it is as good; suppressed, so that it does not wipe out the one before it.
