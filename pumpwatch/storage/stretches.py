@@ -8,6 +8,7 @@ transaction: they are what makes sure that each of its trades is read once, what
 from __future__ import annotations
 
 import bisect
+import functools
 from array import array
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, Literal, TypeAlias
@@ -33,6 +34,10 @@ _FIRST: Final = -(2**63)
 _LAST: Final = 2**63 - 1
 
 _IN_CHAIN: Final = "trades.chain_key IS NULL, trades.chain_key, trades.id"
+#: What the index alone says of the time of a trade, with the parameters of :attr:`Stretches._keys`.
+_IN_SLOTS: Final = "AND (trades.chain_key IS NULL {})".format(
+    " ".join(f"OR (trades.chain_key >= :low_{name} AND trades.chain_key < :high_{name})" for name in VENUES)
+)
 _IN_TIME: Final = "trades.block_time, trades.slot, trades.token_id, trades.chain_key, trades.id"
 
 #: Tokens of which a trade can be of the wanted time: what is provisional has none.
@@ -110,11 +115,14 @@ class Stretches:
             after = found[-1][0]
 
     def _of_tokens(self, token_ids: Sequence[int]) -> Sequence[int]:
-        index, whose = ("trades_chain", "") if self._wanted.wallet is None else ("trades_pair", "AND wallet_id = :wallet_id")
+        index, whose = (
+            ("trades_chain", _IN_SLOTS) if self._wanted.wallet is None else ("trades_pair", "AND wallet_id = :wallet_id")
+        )
         return self._reader.numbers(
             f"SELECT trades.id FROM json_each(:tokens) AS few CROSS JOIN trades INDEXED BY {index} "
             f"ON trades.token_id = few.value {whose} WHERE trades.id <= :last ORDER BY few.key, {_IN_CHAIN}",
             tokens=msgspec.json.encode(token_ids).decode(),
+            **self._keys,
             **self._bounds(),
         )
 
@@ -127,8 +135,9 @@ class Stretches:
         parts.append(f"SELECT id {where} AND chain_key IS NULL ORDER BY id")
         # A subquery with a limit is never flattened, so it keeps its order.
         union = " UNION ALL ".join(f"SELECT id FROM ({part} LIMIT -1)" for part in parts)
-        return self._reader.numbers(union, of_token=token_id, **self._keys(), **self._bounds())
+        return self._reader.numbers(union, of_token=token_id, **self._keys, **self._bounds())
 
+    @functools.cached_property
     def _keys(self) -> dict[str, bytes]:
         """The first chain_key, and one beyond the last, of the slots in which trades of the wanted time can be."""
         first = self._slot("block_time < :at ORDER BY block_time DESC", self._wanted.since, -_SLACK_SECONDS)
