@@ -8,6 +8,7 @@ has its minute and its wallet's position folded anew from the trades. Either way
 
 from __future__ import annotations
 
+import itertools
 import operator
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -50,9 +51,11 @@ _SET_MINUTE: Final = "INSERT OR REPLACE INTO minutes (token_id, minute, {}) VALU
 )
 _DELETE_POSITION: Final = "DELETE FROM positions WHERE token_id = ? AND wallet_id = ?"
 _TRADES: Final = f"SELECT {', '.join(_TRADED)} FROM trades"
-_OF_WALLET: Final = f"{_TRADES} WHERE wallet_id = ? AND token_id = ? AND {_OF_CHAIN} AND chain_key IS NOT NULL ORDER BY chain_key"
-_OF_TOKEN: Final = f"{_TRADES} WHERE token_id = ? AND {_OF_CHAIN} AND chain_key IS NOT NULL ORDER BY chain_key"
-_BETWEEN: Final = f"{_TRADES} WHERE token_id = ? AND chain_key >= ? AND chain_key < ? AND {_OF_CHAIN} ORDER BY chain_key"
+_OF_WALLET: Final = (
+    f"{_TRADES} WHERE wallet_id = ? AND token_id = ? AND {_OF_CHAIN} AND chain_key IS NOT NULL ORDER BY chain_key, id"
+)
+_OF_TOKEN: Final = f"{_TRADES} WHERE token_id = ? AND {_OF_CHAIN} AND chain_key IS NOT NULL ORDER BY chain_key, id"
+_BETWEEN: Final = f"{_TRADES} WHERE token_id = ? AND chain_key >= ? AND chain_key < ? AND {_OF_CHAIN} ORDER BY chain_key, id"
 _PROVISIONAL: Final = f"SELECT wallet_id, is_buy, token_amount FROM trades WHERE token_id = ? AND state = {PROVISIONAL}"
 
 _SET_EXTREMES: Final = """
@@ -69,9 +72,9 @@ _SET_LAST: Final = """
     UPDATE tokens SET (last_key, last_venue, last_trade_at, last_virtual_token_reserves, last_virtual_quote_reserves,
         last_real_token_reserves) = (
         SELECT chain_key, venue, block_time, virtual_token_reserves, virtual_quote_reserves, real_token_reserves FROM trades
-        WHERE token_id = tokens.id AND chain_key IS NOT NULL AND state IN (1, 2) ORDER BY chain_key DESC LIMIT 1
+        WHERE token_id = tokens.id AND chain_key IS NOT NULL AND state IN (1, 2) ORDER BY chain_key DESC, id DESC LIMIT 1
     )
-    WHERE id = ?1 AND (?2 IS NULL OR last_key IS NULL OR last_key < ?2)
+    WHERE id = ?1 AND (?2 IS NULL OR last_key IS NULL OR last_key <= ?2)
 """
 _CLEAR: Final = """
     UPDATE tokens SET wallets = 0, price_high = NULL, price_low = NULL, first_trade_at = NULL, last_key = NULL, last_venue = NULL,
@@ -81,6 +84,9 @@ _CLEAR: Final = """
 """
 
 _of_key = operator.attrgetter("chain_key")
+
+#: A chain_key begins with the venue and the slot.
+_SLOT_ENDS: Final = 9
 
 _Pair: TypeAlias = tuple[int, int]
 _Values: TypeAlias = Sequence[Any]
@@ -152,12 +158,11 @@ class Figures:
         stored = [trade for slot in sorted(slots) for trade in self._between(token_id, 0, slot, slot)]
         news: dict[Traded, int] = defaultdict(int)
         for trade in trades:
-            news[trade._replace(chain_key=b"")] += 1
+            news[_in_slot(trade)] += 1
         moved = []
         for trade in stored:
-            without_key = trade._replace(chain_key=b"")
-            if news[without_key]:
-                news[without_key] -= 1
+            if news[_in_slot(trade)]:
+                news[_in_slot(trade)] -= 1
                 moved.append(trade)
         self._traded[token_id] = moved + [trade for trade in trades if trade.chain_key[0] != 0]
         return stored
@@ -204,10 +209,10 @@ class Figures:
         last_key = position.last_key
         new.sort(key=_of_key)
         if not new and len(of_slots) == 1:  # alone among others' trades, it has only a new key
-            if last_key is not None and slot_of(last_key) == of_slots[0].slot:
+            if last_key is not None and last_key[:_SLOT_ENDS] == of_slots[0].chain_key[:_SLOT_ENDS]:
                 position.last_key = of_slots[0].chain_key
             return position
-        is_behind = last_key is None or (bool(new) and last_key < new[0].chain_key)
+        is_behind = (last_key is None or (bool(new) and last_key < new[0].chain_key)) and not _has_ties(new)
         if is_behind and len(of_slots) <= sum(trade.chain_key[0] == 0 for trade in new):
             for trade in new:
                 position.add(trade)
@@ -239,7 +244,8 @@ class Figures:
         for pair, trades in new.items():
             trades.sort(key=_of_key)
             minute = known.get(pair)
-            if minute is not None and (pair[0] in moved or trades[0].chain_key < minute.last_key):
+            is_behind = minute is None or minute.last_key < trades[0].chain_key
+            if (minute is not None and pair[0] in moved) or not is_behind or _has_ties(trades):
                 minute = self._minute_of(pair, minute, trades)
             elif minute is None:
                 minute = Minute.of(trades)
@@ -250,11 +256,11 @@ class Figures:
             written.append((*pair, *msgspec.structs.astuple(minute)))
         self._execute(_SET_MINUTE, written)
 
-    def _minute_of(self, pair: _Pair, known: Minute, new: list[Traded]) -> Minute | None:
+    def _minute_of(self, pair: _Pair, known: Minute | None, new: list[Traded]) -> Minute | None:
         """Fold a minute anew: its slots are those that were known of it, and those of its new trades."""
         token_id, minute = pair
-        first = min(known.first_slot, *(trade.slot for trade in new))
-        last = max(slot_of(known.last_key), *(trade.slot for trade in new))
+        slots = [trade.slot for trade in new] + ([] if known is None else [known.first_slot, slot_of(known.last_key)])
+        first, last = min(slots), max(slots)
         trades = [*self._between(token_id, 0, first, last), *self._between(token_id, 1, first, last)]
         return Minute.of(t for t in trades if t.block_time is not None and t.block_time // MINUTE_SECONDS == minute)
 
@@ -283,6 +289,16 @@ class Figures:
     def _execute(self, statement: str, parameters: list[tuple[Any, ...]]) -> None:
         if parameters:
             self._connection.exec_driver_sql(statement, parameters)
+
+
+def _has_ties(ordered: Sequence[Traded]) -> bool:
+    """Whether two of them have the same place: the ids of their rows decide, which nobody knows here."""
+    return any(one.chain_key == other.chain_key for one, other in itertools.pairwise(ordered))
+
+
+def _in_slot(trade: Traded) -> Traded:
+    """The trade as it is wherever in its slot it stands."""
+    return trade._replace(chain_key=trade.chain_key[:_SLOT_ENDS])
 
 
 def rebuild(connection: sa.Connection, token_id: int) -> None:

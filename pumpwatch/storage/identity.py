@@ -88,7 +88,7 @@ def merge(rows: Iterable[Row], *, settled: Callable[[], bool]) -> list[Row]:
     spare = iter(sorted(free_ids - kept))
     for row in sorted(result, key=_place):
         if row.id is None:
-            # A trade of the chain takes over the row of its message, so that ids do not change needlessly.
+            # A row that stands for nothing any more; that of its message a trade of the chain has taken over already.
             row.id = next(spare, None)
     return result
 
@@ -138,9 +138,10 @@ def _pair(chain: dict[int, Row], messages: Iterable[Row]) -> list[Row]:
 
 
 def _absorb(candidates: list[Row], message: Row) -> bool:
-    """Let the first of *candidates* that has no message take this one. Return whether there was one."""
+    """Let the first of *candidates* that has no message take this one, and its row. Return whether there was one."""
     for row in candidates:
         if row.pumpportal_at_us is None:
+            row.id = message.id if row.id is None else row.id
             row.message_key = message.message_key
             row.pumpportal_at_us = message.pumpportal_at_us
             return True

@@ -157,3 +157,47 @@ def test_profit_is_realised_at_average_cost_and_unknown_after_a_transfer(store: 
         assert connection.execute(ask).fetchall() == [(-1, 100, 120, None, "received by transfer")]
         deliver(store, [("pumpportal", message_trade(mint=MINT, wallet=chain_trade().wallet, is_buy=True))], batch=1)
         assert connection.execute("SELECT spent, received, realised_profit FROM position_board").fetchone() == (None, 120, None)
+
+
+@pytest.mark.parametrize("is_provisional", [False, True])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_of_trades_with_one_place_the_one_with_the_later_row_is_the_last(
+    store: Store, path: Path, order: tuple[int, int], batch: int, *, is_provisional: bool
+) -> None:
+    """Reserves that change without a remainder leave their product as it was, and so the key."""
+    bought = chain_trade(signature="1" * 88, virtual_token_reserves=200, virtual_quote_reserves=300)
+    sold = replace(bought, signature="2" * 88, is_buy=False, virtual_token_reserves=300, virtual_quote_reserves=200)
+    told: list[tuple[str, Event]] = [("helius", (bought, sold)[place]) for place in order]
+    if is_provisional:  # the row that is the later one by its trade is there before the other
+        told.insert(0, ("pumpportal", told_by_pumpportal((bought, sold)[order[1]])))
+    deliver(store, told, batch=batch)
+    found = figures(path)
+    assert found == folded(path)
+    last = (bought, sold)[order[0] if is_provisional else order[1]]
+    assert found["tokens"][0][-3] == last.virtual_token_reserves
+
+
+def test_a_neighbour_in_the_slot_of_a_mayhem_token_leaves_the_last_trade_in_the_pool_the_last(store: Store, path: Path) -> None:
+    first, other = chain_trade(signature="1" * 88), chain_trade(signature="3" * 88, wallet="other")
+    somebody = first.wallet
+    created = TokenCreated(
+        signature="c" * 88, mint=MINT, bonding_curve=somebody, developer=somebody, event_index=0, is_mayhem_mode=True
+    )
+    in_pool = replace(first, signature="2" * 88, venue="pool", lp_fee=0)
+    deliver(store, [("helius", event) for event in (created, first, in_pool, other)], batch=1)
+    assert figures(path) == folded(path)
+
+
+def test_twins_in_two_slots_of_a_mayhem_token_are_two(store: Store, path: Path) -> None:
+    first = chain_trade(signature="1" * 88, slot=1_000)
+    somebody = first.wallet
+    created = TokenCreated(
+        signature="c" * 88, mint=MINT, bonding_curve=somebody, developer=somebody, event_index=0, is_mayhem_mode=True
+    )
+    twin = replace(first, signature="2" * 88, slot=1_001)
+    other = replace(first, signature="3" * 88, wallet="other", virtual_token_reserves=5)
+    deliver(store, [("helius", created), ("helius", first)], batch=2)
+    deliver(store, [("helius", other), ("helius", twin)], batch=2)
+    assert [row[2] for row in figures(path)["minutes"]] == [3]
+    assert figures(path) == folded(path)

@@ -62,6 +62,32 @@ def test_the_trade_of_the_chain_takes_over_the_row_of_its_message(store: Store) 
     assert (row["state"], row["event_index"], row["quote_amount"], row["p"], row["h"]) == (1, 0, 987_654_320, 1, 1)
 
 
+@pytest.mark.parametrize("told_before", [(1,), (1, 2), (2, 1)])
+def test_each_trade_takes_over_the_row_of_its_own_message(store: Store, told_before: tuple[int, ...]) -> None:
+    """A row stays that of one wallet: who follows the record by wallet would never hear of the other's trade again."""
+    of_chain = [
+        chain_trade(place, wallet=f"wallet {place}", token_amount=place, virtual_token_reserves=10 + place) for place in range(3)
+    ]
+    messages = [
+        message_trade(wallet=f"wallet {n}", token_amount=n, virtual_token_reserves=10 + n, message_key=10 + n)
+        for n in told_before
+    ]
+    store.apply([delivery("pumpportal", *messages)])
+    before = wallets_by_row(store)
+    store.apply([delivery("helius", *of_chain)])
+
+    after = wallets_by_row(store)
+    assert sorted(after.values()) == ["wallet 0", "wallet 1", "wallet 2"]
+    assert {number: after[number] for number in before} == before
+
+
+def wallets_by_row(store: Store) -> dict[int, str]:
+    """Of all trades, by the id of their row."""
+    with store._engine.connect() as connection:
+        found = connection.execute(sa.text("SELECT trades.id, address FROM trades JOIN wallets ON wallets.id = wallet_id"))
+        return {row.id: row.address for row in found}
+
+
 def test_a_late_message_only_adds_itself_to_the_sources(store: Store) -> None:
     store.apply([delivery("helius", chain_trade())])
     before = rows(store)
