@@ -206,7 +206,7 @@ def test_each_trade_comes_once_though_provisional_ones_are_confirmed_meanwhile_a
     market: Market, order: Any
 ) -> None:
     """Confirmed, a trade moves from behind the place that is being read to a place before it, or nearer to it."""
-    ends = ({"slot": 1001, "block_time": NOW}, {"slot": 20_000, "block_time": NOW + SECONDS})
+    ends: tuple[dict[str, Any], ...] = ({"slot": 1001, "block_time": NOW}, {"slot": 20_000, "block_time": NOW + SECONDS})
     before = Counter(row["signature"] for row in market.log)
     provisional = [row for row in market.log if not row["confirmed"]]
     make = Maker()
