@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 import time
+import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -258,6 +259,18 @@ def test_what_is_packed_is_unpacked_up_to_the_bound(site: Site, encoding: str) -
         fetch(site.says("/cut", pack(fits)[:-9], Content_Encoding=encoding))
     with pytest.raises(NotFetched, match="HTTP as it should"):
         fetch(site.says("/wrong", b"not packed", Content_Encoding=encoding))
+
+
+def test_a_bomb_is_not_even_unpacked_for_a_moment(site: Site) -> None:
+    url = site.says("/bomb", gzip.compress(b" " * 50_000_000), Content_Encoding="gzip")
+    fetch = site.fetcher(seconds=20.0)
+    tracemalloc.start()
+    try:
+        with pytest.raises(NotFetched, match="larger"):
+            fetch(url)
+        assert tracemalloc.get_traced_memory()[1] < 3_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_what_is_packed_otherwise_or_more_than_once_is_not_unpacked(site: Site) -> None:
