@@ -70,14 +70,15 @@ _ORDERS_IN_WINDOW: Final = {
         ) DESC NULLS LAST, tokens.id DESC
     """,
 }
+#: Tokens that traded in the window alone, found by their index and then taken in the order of ``minutes``.
 _LATELY: Final = """
-    lately AS (
-        SELECT tokens.id, sum(minutes.trades) AS trades, total(minutes.volume) AS volume
-        FROM tokens CROSS JOIN minutes ON minutes.token_id = tokens.id AND minutes.minute >= :first
-        WHERE tokens.last_trade_at >= :first * 60
-        GROUP BY tokens.id
+    lately AS MATERIALIZED (
+        SELECT active.id{sums} FROM (
+            SELECT id FROM tokens INDEXED BY tokens_last_trade WHERE last_trade_at >= :first * 60 ORDER BY id LIMIT -1
+        ) AS active
     )
 """
+_SUM_LATELY: Final = ", (SELECT total({name}) FROM minutes WHERE token_id = active.id AND minute >= :first) AS {name}"
 _IS_WATCHED: Final = "EXISTS (SELECT 1 FROM spells WHERE kind = 'token' AND address = tokens.mint AND ended_at_us IS NULL)"
 _ROWS: Final = """
     SELECT {columns}, (
@@ -218,8 +219,10 @@ def tokens_in_window(
     reader: Reader, wanted: WantedTokens = EVERY_TOKEN, *, limit: int, order: TokenOrder, seconds: int, now: float
 ) -> list[tuple[BoardRow, Window]]:
     """At most *limit* tokens that traded in the last *seconds*, with what they did in them."""
+    sums = {"trades", "volume"} & {order, "volume" if wanted.minimum_volume is not None else order}
+    lately = _LATELY.format(sums="".join(_SUM_LATELY.format(name=name) for name in sorted(sums)))
     mints = reader.rows(
-        f"WITH {_QUOTES}, {_LATELY} SELECT tokens.mint FROM lately CROSS JOIN tokens ON tokens.id = lately.id "
+        f"WITH {_QUOTES}, {lately} SELECT tokens.mint FROM lately CROSS JOIN tokens ON tokens.id = lately.id "
         f"LEFT JOIN money ON money.id = tokens.quote_id "
         f"WHERE {wanted.condition_on(_VOLUME_LATELY)} ORDER BY {_ORDERS_IN_WINDOW[order]} LIMIT :limit",
         limit=limit,
@@ -227,8 +230,8 @@ def tokens_in_window(
         **wanted.parameters,
     )
     rows = board_rows(reader, [mint for (mint,) in mints])
-    lately = windows_of(reader, (row.mint for row in rows), now, seconds)
-    return [(row, lately.get(row.mint, Window(seconds))) for row in rows]
+    of_each = windows_of(reader, (row.mint for row in rows), now, seconds)
+    return [(row, of_each.get(row.mint, Window(seconds))) for row in rows]
 
 
 def board_rows(reader: Reader, mints: list[str]) -> list[BoardRow]:
