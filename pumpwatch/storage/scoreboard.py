@@ -18,8 +18,10 @@ LAST_TRADES: Final = """
 
 #: Parameter ``:last``.
 SPELLS: Final = """
-    SELECT tokens.id, started_at_us, ended_at_us FROM spells JOIN tokens ON tokens.mint = spells.address
-    WHERE kind = 'token' AND tokens.id IN (SELECT token_id FROM (SELECT token_id FROM trades ORDER BY id DESC LIMIT :last))
+    SELECT tokens.id, started_at_us, ended_at_us
+    FROM (SELECT DISTINCT token_id FROM (SELECT token_id FROM trades ORDER BY id DESC LIMIT :last)) AS latest
+    CROSS JOIN tokens ON tokens.id = latest.token_id
+    CROSS JOIN spells ON spells.kind = 'token' AND spells.address = tokens.mint
 """
 
 _NEVER_US: Final = 2**62

@@ -19,7 +19,7 @@ from pumpwatch.cli.output import AnswerIsNo
 from pumpwatch.errors import DatabaseError, UsageError
 from pumpwatch.status import BackfillStatus, FeedStatus, Status, StatusFile, path_of
 from pumpwatch.storage.queries import open_reader
-from pumpwatch.storage.scoreboard import Score, scores
+from pumpwatch.storage.scoreboard import SPELLS, Score, scores
 
 SOL, USDCAT, HOSTILE, QUOTELESS, EMPTY = range(5)
 
@@ -364,6 +364,12 @@ def test_the_scoreboard_tells_who_had_what_alone_and_how_late() -> None:
     assert (helius.delay_median_ms, helius.delay_p95_ms) == (51, 96)
     assert (found[0].delay_median_ms, found[0].delay_p95_ms) == (0, 0)
     assert (found[2].delay_median_ms, found[2].missed) == (None, None)
+
+
+def test_the_scoreboard_looks_up_the_spells_of_the_last_tokens_alone(record: Record) -> None:
+    with closing(sqlite3.connect(record.database)) as connection:
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {SPELLS}", {"last": 9})]
+    assert not [step for step in plan if step.startswith(("SCAN spells", "SCAN tokens"))], plan
 
 
 def test_the_chain_feed_misses_what_others_had_of_tokens_that_were_watched_then() -> None:
