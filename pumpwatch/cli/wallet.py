@@ -60,7 +60,7 @@ def show_wallet(settings: Settings, arguments: argparse.Namespace) -> int:
     if arguments.json:
         output.print_json({"address": address, "totals": totals, "positions": rows, "spells": spells})
         return 0
-    output.print_fields(list(_fields(address, totals, spells, quotes)))
+    output.print_fields(list(_fields(address, totals, spells, quotes, wanted=arguments.quote)))
     if rows:
         print()
         now = time.time()
@@ -70,13 +70,18 @@ def show_wallet(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _fields(
-    address: str, totals: Sequence[WalletTotal], spells: Sequence[SpellRow], quotes: Mapping[str, int | None]
+    address: str,
+    totals: Sequence[WalletTotal],
+    spells: Sequence[SpellRow],
+    quotes: Mapping[str, int | None],
+    *,
+    wanted: str | None,
 ) -> Iterator[tuple[str, object]]:
     yield "wallet", address
     for spell in spells:
         yield "watched", Sentence(visible(spell_text(spell), limit=200))
     if not totals:
-        yield "trades", "none in this record"
+        yield "trades", "none in this record" if wanted is None else f"none against {visible(wanted)} in this record"
         return
     for total in totals:
         yield from _total(total, quotes)

@@ -158,6 +158,10 @@ def test_the_tokens_of_a_wallet_can_be_chosen_and_ordered(desk: Desk) -> None:
     assert [total["quote_mint"] for total in only] == [USDC]
 
 
+def test_a_wallet_without_trades_against_the_wanted_quote_is_not_said_to_have_none(desk: Desk) -> None:
+    assert "none against USD1 in this record" in desk.run("wallet", desk.trader, "--quote", "USD1").out
+
+
 def test_the_beginning_of_an_address_is_enough_when_it_is_the_only_one(desk: Desk) -> None:
     assert desk.run("wallet", desk.trader[:9], "--json").json()["address"] == desk.trader
     with pytest.raises(UsageError, match="several wallets begin"):
