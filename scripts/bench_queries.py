@@ -5,7 +5,8 @@ How fast the record answers when it is large: every question of the command line
 
 The record is made in FOLDER once (some five minutes, 2.5 GB), and again when the tables or indexes have changed or it is older
 than a day, as windows end now. For each command: the longest and all of its SQL (median of five runs in this process), and the
-wall time of the command as a process of its own (median of five). The limits are 300 ms for a question and 1.5 s for a command.
+wall time of the command as a process of its own (median of five); of both also the time of the processor, which tells what others
+on the machine cost. The limits are 300 ms for a question and 1.5 s for a command.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ class Asked:
     """The statements of one run, with how long each took."""
 
     statements: list[tuple[float, str, dict[str, Any]]] = field(default_factory=list)
+    #: Of the processor, in all statements.
+    cpu_seconds: float = 0.0
 
     @contextlib.contextmanager
     def heard(self) -> Iterator[None]:
@@ -60,8 +63,9 @@ class Asked:
 
         def timed(function: Callable[..., Any]) -> Callable[..., Any]:
             def ask(reader: Reader, statement: str, **parameters: Any) -> Any:
-                began = time.perf_counter()
+                began, cpu_began = time.perf_counter(), time.process_time()
                 rows = function(reader, statement, **parameters)
+                self.cpu_seconds += time.process_time() - cpu_began
                 self.statements.append((time.perf_counter() - began, statement, parameters))
                 return rows
 
@@ -83,13 +87,15 @@ class Asked:
 
 @dataclass(slots=True)
 class Measured:
-    """One command; milliseconds. *wall_ms* None: it is no command."""
+    """One command; milliseconds. *cpu_ms*: of the processor in all statements. *wall_ms* None: it is no command."""
 
     name: str
     longest_ms: float
     all_ms: float
+    cpu_ms: float
     statements: int
     wall_ms: float | None
+    command_cpu_ms: float | None
     slowest: tuple[float, str, dict[str, Any]] | None = None
 
     @property
@@ -175,8 +181,10 @@ def commands(path: Path) -> list[list[str]]:
         for interval in ("1s", "15s", "1m", "5m", "15m", "1h", "4h", "1d"):
             lines += [["candles", mint, "--interval", interval], ["candles", mint, "--interval", interval, "--usd", "--gapless"]]
         lines += [["candles", mint, "--interval", "1s", "--until", past], ["candles", mint, "--limit", "1000"]]
-    lines += [["wallet", bot], ["wallet", person], ["wallet", bot, "--json"]]
-    lines += [["status"], ["watch", "list"], ["top", "--json"], ["top", "--json", "--window", "24h"]]
+    for wallet in (bot, person):
+        lines += [["wallet", wallet], *(["wallet", wallet, "--order", order] for order in ("profit", "volume"))]
+    lines += [["top", "--json", "--window", window, "--order", "volume"] for window in ("1m", "5m", "1h", "24h")]
+    lines += [["top", "--json"], ["status"], ["watch", "list"]]
     return lines
 
 
@@ -195,10 +203,10 @@ def measure(line: list[str], path: Path, *, is_cold: bool) -> Measured:
         runs.append(asked)
         if asked.all_ms > 10 * COMMAND_MS:
             break
-    wall = []
+    wall, cpu = [], []
     for _ in range(_RUNS):
         _chill(path, is_cold=is_cold)
-        began = time.perf_counter()
+        began, cpu_began = time.perf_counter(), os.times()
         subprocess.run(
             [sys.executable, "-m", "pumpwatch", *line],
             cwd=ROOT,
@@ -209,19 +217,23 @@ def measure(line: list[str], path: Path, *, is_cold: bool) -> Measured:
             timeout=_GIVE_UP_SECONDS,
         )
         wall.append((time.perf_counter() - began) * 1000)
+        cpu_ended = os.times()
+        cpu.append(sum(cpu_ended[2:4]) * 1000 - sum(cpu_began[2:4]) * 1000)
         if wall[-1] > 10 * COMMAND_MS:
             break
-    return _measured(" ".join(_short(word) for word in line), runs, statistics.median(wall))
+    return _measured(" ".join(_short(word) for word in line), runs, statistics.median(wall), statistics.median(cpu))
 
 
-def _measured(name: str, runs: list[Asked], wall_ms: float | None) -> Measured:
+def _measured(name: str, runs: list[Asked], wall_ms: float | None = None, command_cpu_ms: float | None = None) -> Measured:
     slowest = max((one for run in runs for one in run.statements), key=lambda one: one[0], default=None)
     return Measured(
         name,
         statistics.median(run.longest_ms for run in runs),
         statistics.median(run.all_ms for run in runs),
+        statistics.median(run.cpu_seconds * 1000 for run in runs),
         len(runs[0].statements),
         wall_ms,
+        command_cpu_ms,
         slowest,
     )
 
@@ -237,7 +249,7 @@ def measure_following(path: Path) -> list[Measured]:
                 with asked.heard():
                     Tail(reader, Wanted(), start(reader)).read()
                 runs.append(asked)
-            found.append(_measured(name, runs, None))
+            found.append(_measured(name, runs))
     return found
 
 
@@ -297,7 +309,7 @@ def run() -> int:
             found.append(one)
             _tell(one, path, plans=arguments.plans)
     if arguments.json:
-        names = ("name", "longest_ms", "all_ms", "statements", "wall_ms", "is_over")
+        names = ("name", "longest_ms", "all_ms", "cpu_ms", "statements", "wall_ms", "command_cpu_ms", "is_over")
         print(json.dumps([{name: getattr(one, name) for name in names} for one in found], indent=2))
     over = [one.name for one in found if one.is_over]
     print(f"bench: {len(found)} measured, {len(over)} over a limit: {'; '.join(over) or 'none'}", file=sys.stderr)
@@ -305,10 +317,10 @@ def run() -> int:
 
 
 def _tell(one: Measured, path: Path, *, plans: bool) -> None:
-    wall = "      -" if one.wall_ms is None else f"{one.wall_ms:7.0f}"
+    wall = "-" if one.wall_ms is None else f"{one.wall_ms:5.0f} ms ({one.command_cpu_ms:4.0f} of the processor)"
     mark = "  OVER" if one.is_over else ""
-    sql = f"{one.longest_ms:7.1f} ms longest, {one.all_ms:7.1f} ms in {one.statements} statements"
-    print(f"{one.name:<52} {sql}; command {wall} ms{mark}", file=sys.stderr, flush=True)
+    sql = f"{one.longest_ms:6.1f} ms longest, {one.all_ms:6.1f} ({one.cpu_ms:6.1f}) in {one.statements:2d} statements"
+    print(f"{one.name:<48} {sql}; command {wall}{mark}", file=sys.stderr, flush=True)
     if plans and one.slowest is not None:
         _, statement, parameters = one.slowest
         print(f"    {' '.join(statement.split())[:1000]}", file=sys.stderr)
