@@ -24,33 +24,6 @@ from pumpwatch.storage.schema import SCHEMA_VERSION
 from pumpwatch.storage.scoreboard import LAST_TRADES, SPELLS, Score, scores
 
 
-class TokenRow(msgspec.Struct, frozen=True):
-    """A row of ``token_board``, and why the token is watched now (None: it is not)."""
-
-    mint: str
-    symbol: str | None
-    name: str | None
-    creator: str | None
-    developer: str | None
-    created_at: int | None
-    status: str
-    trades: int
-    buys: int
-    sells: int
-    volume: int | None
-    quote_mint: str | None
-    price: float | None
-    market_cap: float | None
-    last_trade_at: int | None
-    completeness: str
-    complete_from: int | None
-    complete_until: int | None
-    proven_to_slot: int | None
-    holes: int | None
-    reason: str | None
-    watched: str | None
-
-
 class SpellRow(msgspec.Struct, frozen=True):
     """A stretch in which a token or wallet was watched; *ended_at_us* None: it still is."""
 
@@ -108,7 +81,6 @@ class SourceCounts(msgspec.Struct, frozen=True):
     dropped: int
 
 
-_TOKEN_COLUMNS: Final = ", ".join(f"board.{name}" for name in TokenRow.__struct_fields__[:-1])
 _SPELL_COLUMNS: Final = (
     "spells.kind, spells.address, spells.reason, started_at_us, ended_at_us, end_reason, tokens.symbol "
     "FROM spells LEFT JOIN tokens ON spells.kind = 'token' AND tokens.mint = spells.address"
@@ -139,15 +111,6 @@ class Reader:
         """``mainnet``, ``simulator`` or ``replay``."""
         rows = self.rows("SELECT value FROM meta WHERE key = 'origin'")
         return str(rows[0][0]) if rows else "unknown"
-
-    def token(self, mint: str) -> TokenRow | None:
-        """The token with exactly this mint."""
-        rows = self.rows(
-            f"SELECT {_TOKEN_COLUMNS}, spells.reason FROM tokens AS place LEFT JOIN spells ON {_IS_WATCHED} "
-            "JOIN token_board AS board ON board.mint = place.mint WHERE place.mint = :mint",
-            mint=mint,
-        )
-        return TokenRow(*rows[0]) if rows else None
 
     def mints_beginning_with(self, start: str, *, limit: int) -> list[str]:
         """At most *limit* known mints that begin with *start*."""
