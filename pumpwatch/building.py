@@ -37,7 +37,7 @@ from pumpwatch.feeds.wanted import Wanted
 from pumpwatch.metadata import Metadata
 from pumpwatch.prices import Prices, may_run
 from pumpwatch.providers import Provider, provider_named, provider_of
-from pumpwatch.session_writer import SessionWriter
+from pumpwatch.session_writer import Recording, SessionWriter
 from pumpwatch.sessions import FeedName
 from pumpwatch.storage.intake import Intake
 from pumpwatch.storage.lock import beside
@@ -66,7 +66,7 @@ class Parts:
         origin: Of the data.
         plays: The loopback server plays this provider.
         alone: No feed runs, only repairs (the command ``backfill`` without a worker), whatever is enabled.
-        record: Folder for the raw messages of the feeds; None: they are not kept.
+        record: Where the raw messages of the feeds go; None: they are not kept.
 
     Attributes:
         chain: Profile of the chain's feed.
@@ -87,7 +87,7 @@ class Parts:
         origin: str,
         plays: str | None,
         alone: bool = False,
-        record: Path | None = None,
+        record: Recording | None = None,
     ) -> None:
         self._settings = settings
         self._folder = folder

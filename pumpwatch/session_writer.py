@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from loguru import logger
@@ -25,12 +25,10 @@ from pumpwatch.events import PoolSeen
 from pumpwatch.sessions import FeedName, Message, left_out_line, line_of
 from pumpwatch.threads import WorkerThread
 
-#: All files together; the oldest go first.
-MOST_MEGABYTES: Final = 4096
-
-#: A file ends at either.
+#: A file ends at either. What bounds all together takes whole files out: one is an eighth of it at most.
 _FILE_BYTES: Final = 64 * 1024 * 1024
 _FILE_SECONDS: Final = 3600.0
+_SHARE_OF_FILE: Final = 8
 
 #: What waits in memory for the disk.
 _BUFFER_BYTES: Final = 32 * 1024 * 1024
@@ -50,13 +48,24 @@ _NAME: Final = re.compile(r"session_\d{8}T\d{6}Z(-\d+)?\.jsonl\.gz")
 _HIDDEN: Final = b"[hidden]"
 
 
+class Recording(NamedTuple):
+    """
+    Where raw messages go.
+
+    Attributes:
+        megabytes: Of all sessions in the folder (MiB); the oldest go first.
+    """
+
+    folder: Path
+    megabytes: int
+
+
 class SessionWriter(WorkerThread):
     """
-    Writes sessions into *folder*. :meth:`keep` may be called from any thread.
+    Writes sessions. :meth:`keep` may be called from any thread.
 
     Args:
         secrets: Taken out of messages, should a server ever repeat one.
-        most_bytes: Of all sessions in the folder.
 
     Attributes:
         written: Messages in the files.
@@ -65,20 +74,19 @@ class SessionWriter(WorkerThread):
 
     def __init__(
         self,
-        folder: Path,
+        recording: Recording,
         *,
         secrets: Iterable[str] = (),
-        most_bytes: int = MOST_MEGABYTES * 1024 * 1024,
         file_bytes: int = _FILE_BYTES,
         file_seconds: float = _FILE_SECONDS,
         buffer_bytes: int = _BUFFER_BYTES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__("session writer")
-        self._folder = folder
+        self._folder = recording.folder
         self._secrets = tuple({spelled.encode() for secret in secrets for spelled in (secret, quote(secret, safe=""))})
-        self._most_bytes = most_bytes
-        self._file_bytes = file_bytes
+        self._most_bytes = recording.megabytes * 1024 * 1024
+        self._file_bytes = min(file_bytes, self._most_bytes // _SHARE_OF_FILE)
         self._file_seconds = file_seconds
         self._buffer_bytes = buffer_bytes
         self._clock = clock
@@ -89,6 +97,7 @@ class SessionWriter(WorkerThread):
         self._pools: dict[str, PoolSeen] = {}
         self._news: list[PoolSeen] = []
         self._file: _SessionFile | None = None
+        self._newest: Path | None = None
         self._began = 0.0
         self._flush_at = 0.0
         self._word_at = 0.0
@@ -168,7 +177,8 @@ class SessionWriter(WorkerThread):
             self._close()
         if self._file is None:
             self._began = now
-            self._file = _SessionFile(self._folder)
+            self._file = _SessionFile(self._folder, after=self._newest)
+            self._newest = self._file.path
             self._take_oldest_out()
             with self._lock:
                 pools = tuple(self._pools.values())
@@ -177,13 +187,14 @@ class SessionWriter(WorkerThread):
         return self._file
 
     def _take_oldest_out(self) -> None:
-        """Keep all sessions, and one more file, within the bound."""
-        found = [path for path in self._folder.iterdir() if _NAME.fullmatch(path.name) and path != self._file_path()]
+        """Keep all sessions, with the one that begins now, within the bound."""
+        found = [path for path in self._folder.iterdir() if _NAME.fullmatch(path.name) and path != self._newest]
         sizes = {}
         for path in found:
             with contextlib.suppress(OSError):
                 sizes[path] = path.stat().st_size
-        total = sum(sizes.values()) + self._file_bytes
+        # Twice a file: it ends behind the message that fills it, and what is not flushed is not seen in its size.
+        total = sum(sizes.values()) + 2 * self._file_bytes
         for path in sorted(sizes, key=_age):
             if total <= self._most_bytes:
                 return
@@ -191,9 +202,6 @@ class SessionWriter(WorkerThread):
                 path.unlink()
                 total -= sizes[path]
                 logger.info("the oldest session {} is taken out: all together are kept below {} bytes", path, self._most_bytes)
-
-    def _file_path(self) -> Path | None:
-        return None if self._file is None else self._file.path
 
     def _without_secrets(self, message: Message) -> Message:
         raw = message.raw
@@ -229,11 +237,12 @@ def _before(messages: list[Message]) -> int:
 
 
 class _SessionFile:
-    """One new file, named by the time in UTC."""
+    """One new file, named by the time in UTC, and numbered after the one of the same second, which may be taken out already."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, after: Path | None) -> None:
         stem = datetime.now(tz=UTC).strftime("session_%Y%m%dT%H%M%SZ")
-        number = 1
+        newest, number = ("", 0) if after is None else _age(after)
+        number = number + 1 if newest == stem else 1
         while True:
             self.path = folder / (f"{stem}.jsonl.gz" if number == 1 else f"{stem}-{number}.jsonl.gz")
             try:

@@ -29,6 +29,7 @@ from pumpwatch.config import Settings
 from pumpwatch.errors import AllFeedsRefused, DatabaseBusy
 from pumpwatch.events import Covered, GapOpened
 from pumpwatch.feeds.feed import Feed
+from pumpwatch.session_writer import Recording
 from pumpwatch.status import FeedStatus, Status, StatusFile
 from pumpwatch.storage.lock import WriterLock
 from pumpwatch.storage.store import Store
@@ -52,7 +53,7 @@ class Supervisor:
         origin: Of the data: ``mainnet``, or ``simulator`` for the built-in one.
         provider: The loopback server plays this provider: its limits hold, and its rules for opening connections.
         folder: Where the memory of servers is kept.
-        record: Folder for the raw messages of the feeds; None: they are not kept.
+        record: Where the raw messages of the feeds go; None: they are not kept.
 
     """
 
@@ -63,7 +64,7 @@ class Supervisor:
         folder: Path,
         origin: str = "mainnet",
         provider: str | None = None,
-        record: Path | None = None,
+        record: Recording | None = None,
     ) -> None:
         self._settings = settings
         self._origin = origin
@@ -157,8 +158,8 @@ class Supervisor:
         logger.info("pumpwatch {} records {} data into {} from {}", pumpwatch.__version__, self._origin, self._database, names)
         for line in projected_cost(self._settings, parts.chain, parts.budget, time.time()):
             logger.info("cost: {}", line)
-        if parts.session is not None:
-            logger.info("raw messages go to {}", self._record)
+        if parts.session is not None and self._record is not None:
+            logger.info("raw messages go to {}, {} MB at most", self._record.folder, self._record.megabytes)
             parts.session.start()
         for thread in parts.threads:
             thread.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from pumpwatch.errors import DecodeError
 from pumpwatch.events import PoolSeen
-from pumpwatch.session_writer import SessionWriter
+from pumpwatch.session_writer import Recording, SessionWriter
 from pumpwatch.sessions import Lines, Message, Problem, feed_of, line_of, parse_line
 
 
@@ -33,6 +34,12 @@ def read(path: Path) -> tuple[list[Message], list[Problem]]:
             assert message is not None
             found.append(message)
     return found, problems
+
+
+def end(writer: SessionWriter) -> None:
+    """What its thread does when it is asked to stop."""
+    writer.stopping.set()
+    writer.work()
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -88,7 +95,7 @@ def test_a_feed_is_known_by_what_it_says() -> None:
 
 def test_a_file_that_was_cut_off_is_read_up_to_its_last_flush(tmp_path: Path) -> None:
     clock = Clock()
-    writer = SessionWriter(tmp_path, clock=clock)
+    writer = SessionWriter(Recording(tmp_path, megabytes=100), clock=clock)
     for number in range(10):
         writer.keep("pumpportal", f'{{"n":{number}}}'.encode(), False, number)
     writer.turn()  # written and flushed: a kill from now on costs nothing of it
@@ -103,8 +110,7 @@ def test_a_file_that_was_cut_off_is_read_up_to_its_last_flush(tmp_path: Path) ->
     clock.now += 1.1
     writer.turn()
     assert len(read(path)[0]) == 11
-    writer.stopping.set()
-    writer.work()
+    end(writer)
     assert read(path)[1] == []
 
 
@@ -119,35 +125,44 @@ def test_a_file_cut_anywhere_gives_what_is_whole_in_it(tmp_path: Path) -> None:
         assert [problem.is_end for problem in problems] == [True]
 
 
-def test_files_rotate_by_size_and_age_and_the_oldest_go(tmp_path: Path) -> None:
-    clock = Clock()
+def test_files_end_by_size_and_the_oldest_go(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("not ours", encoding="utf-8")
-    writer = SessionWriter(tmp_path, clock=clock, file_bytes=2_000, file_seconds=60, most_bytes=10_000)
-    for number in range(60):
-        writer.keep("helius", bytes(str(hash(number)) * 3, "ascii") + number.to_bytes(2, "big") * 300, False, number)
-        clock.now += 61 if number == 30 else 1.1
+    noise = random.Random(1)
+    writer = SessionWriter(Recording(tmp_path, megabytes=1))
+    for number in range(100):
+        writer.keep("helius", noise.randbytes(30_000), True, number)
         writer.turn()
-    writer.stopping.set()
-    writer.work()
+    end(writer)
 
-    kept = [path for path in files_in(tmp_path) if path.stat().st_size]
-    assert sum(path.stat().st_size for path in kept) <= 10_000 + 2_000
-    times = sorted(message.at_us for path in kept for message in read(path)[0])
-    assert times == list(range(times[0], 60))  # the newest, without a hole
-    assert times[0] > 0 or len(kept) > 1
+    kept = files_in(tmp_path)
+    assert 4 < len(kept) < 12
+    assert sum(path.stat().st_size for path in kept) <= 1024 * 1024
+    times = [message.at_us for path in kept for message in read(path)[0]]
+    assert sorted(times) == list(range(min(times), 100))  # the newest, without a hole
+    assert 50 < min(times) < 80
     assert (tmp_path / "notes.txt").exists()
-    assert writer.written == 60
-    assert writer.left_out == 0
+    assert (writer.written, writer.left_out) == (100, 0)
+
+
+def test_a_file_ends_by_age(tmp_path: Path) -> None:
+    clock = Clock()
+    writer = SessionWriter(Recording(tmp_path, megabytes=100), clock=clock, file_seconds=60)
+    for at in (0, 30, 61, 62, 200):
+        clock.now = 1000.0 + at
+        writer.keep("helius", b"{}", False, at)
+        writer.turn()
+    end(writer)
+
+    assert [[message.at_us for message in read(path)[0]] for path in files_in(tmp_path)] == [[0, 30, 61], [62, 200]]
 
 
 def test_what_finds_no_room_is_counted_and_noted_in_the_file(tmp_path: Path) -> None:
-    writer = SessionWriter(tmp_path, buffer_bytes=100)
+    writer = SessionWriter(Recording(tmp_path, megabytes=100), buffer_bytes=100)
     for number in range(5):
         writer.keep("helius", b"x" * 40, False, number)
     writer.turn()
     writer.keep("helius", b"y", False, 9)
-    writer.stopping.set()
-    writer.work()
+    end(writer)
 
     assert (writer.written, writer.left_out) == (3, 3)
     lines = gzip.decompress(files_in(tmp_path)[0].read_bytes()).splitlines()
@@ -156,7 +171,7 @@ def test_what_finds_no_room_is_counted_and_noted_in_the_file(tmp_path: Path) -> 
 
 def test_a_disk_that_takes_no_more_ends_the_recording_of_messages_and_raises_nothing(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
-    writer = SessionWriter(gone)  # a folder that is not there any more
+    writer = SessionWriter(Recording(gone, megabytes=100))  # a folder that is not there any more
     writer.keep("helius", b"x", False, 1)
     writer.turn()
     writer.keep("helius", b"x", False, 2)
@@ -168,7 +183,7 @@ def test_a_disk_that_takes_no_more_ends_the_recording_of_messages_and_raises_not
 def test_each_file_begins_with_the_pools_that_were_known(tmp_path: Path) -> None:
     """Their events do not say of which token they are."""
     one, two = (PoolSeen(pool=name, mint=f"mint of {name}", quote_mint="SOL") for name in ("one", "two"))
-    writer = SessionWriter(tmp_path, file_bytes=1)
+    writer = SessionWriter(Recording(tmp_path, megabytes=100), file_bytes=1)
     writer.know_pools([one])
     writer.keep("helius", b"a", False, 10)
     writer.turn()
@@ -177,8 +192,7 @@ def test_each_file_begins_with_the_pools_that_were_known(tmp_path: Path) -> None
     writer.turn()
     writer.know_pools([two])
     writer.keep("helius", b"c", False, 30)
-    writer.stopping.set()
-    writer.work()
+    end(writer)
 
     found = [[(message.at_us, message.raw, message.pools) for message in read(path)[0]] for path in files_in(tmp_path)]
     assert found == [
@@ -189,9 +203,8 @@ def test_each_file_begins_with_the_pools_that_were_known(tmp_path: Path) -> None
 
 
 def test_a_secret_that_a_server_repeats_is_not_recorded(tmp_path: Path) -> None:
-    writer = SessionWriter(tmp_path, secrets=("abc/def-123",))
+    writer = SessionWriter(Recording(tmp_path, megabytes=100), secrets=("abc/def-123",))
     writer.keep("helius", b'{"error":"bad key abc/def-123 or abc%2Fdef-123"}', False, 1)
-    writer.stopping.set()
-    writer.work()
+    end(writer)
 
     assert read(files_in(tmp_path)[0])[0][0].raw == b'{"error":"bad key [hidden] or [hidden]"}'

@@ -16,6 +16,7 @@ from typing import Final, NoReturn
 from loguru import logger
 
 from pumpwatch import __version__
+from pumpwatch.cli.numbers import count_to
 from pumpwatch.config import Settings, load
 from pumpwatch.errors import SettingsError, StopError, UsageError
 from pumpwatch.telemetry import set_up_logging, visible
@@ -23,6 +24,9 @@ from pumpwatch.telemetry import set_up_logging, visible
 #: The end of these commands by Ctrl-C is what was asked for; of the others it means that there is no answer.
 _UNTIL_STOPPED = ("run", "demo")
 _DEFECT = 70
+
+#: Of raw messages: 16 TiB.
+_MOST_MEGABYTES: Final = 16 * 1024 * 1024
 
 #: Where the other commands live. Each module is loaded only when its command is named: it brings what it prints tables with.
 _MODULES: Final = {
@@ -153,6 +157,13 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--if-not-running", action="store_true", help="say nothing and end with 0 when a worker runs already (for cron)"
     )
     run.add_argument("--record", type=Path, metavar="DIR", help="also keep every raw message, packed, in files for `replay`")
+    run.add_argument(
+        "--record-megabytes",
+        type=count_to(_MOST_MEGABYTES),
+        default=4096,
+        metavar="N",
+        help="of all these files; the oldest go (default: 4096)",
+    )
     # For `demo`: the endpoints are its simulator's, which may play a provider with its limits.
     run.add_argument("--simulator", action="store_true", help=argparse.SUPPRESS)
     run.add_argument("--provider", help=argparse.SUPPRESS)
@@ -192,6 +203,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _run_worker(settings: Settings, arguments: argparse.Namespace) -> int:
     from pumpwatch.cli.run import run_worker
+    from pumpwatch.session_writer import Recording
 
     try:
         set_up_logging(level=settings.pumpwatch.log_level, log_file=settings.pumpwatch.log_file, secrets=settings.secrets)
@@ -203,7 +215,7 @@ def _run_worker(settings: Settings, arguments: argparse.Namespace) -> int:
         if_not_running=arguments.if_not_running,
         simulator=arguments.simulator,
         provider=arguments.provider,
-        record=arguments.record,
+        record=None if arguments.record is None else Recording(arguments.record, arguments.record_megabytes),
     )
 
 

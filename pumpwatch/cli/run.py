@@ -16,6 +16,7 @@ from pumpwatch.config import Settings
 from pumpwatch.errors import AlreadyRunning, UsageError
 from pumpwatch.feeds.opens import state_folder, stored_wait
 from pumpwatch.providers import NAMES
+from pumpwatch.session_writer import Recording
 from pumpwatch.storage.lock import beside
 from pumpwatch.supervisor import Supervisor
 from pumpwatch.telemetry import visible
@@ -41,7 +42,7 @@ def run_worker(
     if_not_running: bool,
     simulator: bool,
     provider: str | None = None,
-    record: Path | None = None,
+    record: Recording | None = None,
 ) -> int:
     """
     Record until a signal comes or *for_seconds* have passed.
@@ -50,7 +51,7 @@ def run_worker(
         if_not_running: For cron: end quietly with 0 when a worker runs already, or while a server's refusal says wait.
         simulator: The endpoints are our own simulator's: the database is marked so, and its faults work.
         provider: What the simulator plays.
-        record: Folder for the raw messages of the feeds; it is made when it is missing.
+        record: Where the raw messages of the feeds go; the folder is made when it is missing.
 
     Raises:
         UsageError: There is no such provider, or the folder cannot be written.
@@ -62,7 +63,7 @@ def run_worker(
     if if_not_running and _must_wait(settings):
         return 0
     if record is not None:
-        _make_folder(record)
+        _make_folder(record.folder)
     if simulator:
         from pumpwatch.simulator.worker_faults import install
 

@@ -15,6 +15,7 @@ from pumpwatch.config import Settings, load
 from pumpwatch.errors import AlreadyRunning, UsageError
 from pumpwatch.feeds.opens import Opens
 from pumpwatch.feeds.waits import Waits
+from pumpwatch.session_writer import Recording
 from pumpwatch.storage.lock import WriterLock
 
 KEYS = {"PUMPPORTAL_API_KEY": "pumpportal-key-1", "HELIUS_API_KEY": "helius-key-1"}
@@ -106,6 +107,16 @@ def test_an_unknown_provider_is_wrong_usage(tmp_path: Path, folder: Path) -> Non
 
     with pytest.raises(UsageError, match="no provider is called xyz; there are"):
         run_worker(settings, for_seconds=1, if_not_running=False, simulator=True, provider="xyz")
+
+    assert not list(tmp_path.glob("pumpwatch.db*"))
+
+
+def test_a_folder_for_raw_messages_that_cannot_be_written_is_wrong_usage(tmp_path: Path, folder: Path) -> None:
+    settings = settings_of(tmp_path)
+    (tmp_path / "raw").write_text("a file", encoding="utf-8")
+
+    with pytest.raises(UsageError, match=r"raw cannot be written .*: name another folder for --record"):
+        run_worker(settings, for_seconds=1, if_not_running=False, simulator=True, record=Recording(tmp_path / "raw", 1))
 
     assert not list(tmp_path.glob("pumpwatch.db*"))
 
