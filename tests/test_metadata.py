@@ -349,7 +349,8 @@ def test_hostile_texts_are_stored_as_they_are_and_no_url_is(bench: Bench) -> Non
 
 
 def settings_of(tmp_path: Path, **environ: str) -> Any:
-    return load(config=None, environ={f"PUMPWATCH_METADATA_{name}": value for name, value in environ.items()}, directory=tmp_path)
+    environ = {"PUMPWATCH_BACKFILL_ENABLED": "no", **{f"PUMPWATCH_METADATA_{name}": value for name, value in environ.items()}}
+    return load(config=None, environ=environ, directory=tmp_path)
 
 
 def test_it_is_off_by_default(tmp_path: Path) -> None:
