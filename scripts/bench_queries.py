@@ -171,12 +171,9 @@ def commands(path: Path) -> list[list[str]]:
         lines += [["trades", who], ["trades", who, "--oldest"], ["trades", who, "--limit", "1000"]]
         lines += [["trades", who, *choice.split()] for choice in (*_CHOICES, f"--since {past}", f"--until {past}")]
     for wallet in (bot, person):
-        lines += [
-            ["trades", "--wallet", wallet],
-            ["trades", "--wallet", wallet, "--oldest"],
-            ["trades", busy, "--wallet", wallet],
-        ]
-        lines += [[*of_wallet, *choice.split()] for choice in (*_CHOICES, f"--until {past}")]
+        trades = ["trades", "--wallet", wallet]
+        lines += [trades, [*trades, "--oldest"], ["trades", busy, "--wallet", wallet]]
+        lines += [[*trades, *choice.split()] for choice in (*_CHOICES, f"--until {past}")]
     for mint in (busy, some):
         for interval in ("1s", "15s", "1m", "5m", "15m", "1h", "4h", "1d"):
             lines += [["candles", mint, "--interval", interval], ["candles", mint, "--interval", interval, "--usd", "--gapless"]]
