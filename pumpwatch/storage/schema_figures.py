@@ -205,7 +205,7 @@ VERSION_3: Final = (
         tokens.trades - tokens.buys AS sells,
         CASE
             WHEN quotes.id IS NULL OR tokens.unknown_amounts > 0 THEN NULL
-            WHEN quotes.id = 1 THEN tokens.volume + tokens.provisional_volume
+            WHEN quotes.id = 1 THEN min(9223372036854775807, tokens.volume + tokens.provisional_volume) -- a sum beyond is a REAL
             WHEN tokens.provisional_volume = 0 THEN tokens.volume
         END AS volume,
         quotes.mint AS quote_mint,
@@ -254,9 +254,10 @@ VERSION_3: Final = (
         wallets.address AS wallet,
         positions.buys + positions.provisional_buys AS buys,
         positions.sells + positions.provisional_sells AS sells,
-        positions.bought + positions.provisional_bought AS bought, -- base units of the token
-        positions.sold + positions.provisional_sold AS sold,
-        positions.bought + positions.provisional_bought - positions.sold - positions.provisional_sold AS net_bought,
+        min(9223372036854775807, positions.bought + positions.provisional_bought) AS bought, -- base units of the token
+        min(9223372036854775807, positions.sold + positions.provisional_sold) AS sold,
+        min(9223372036854775807, positions.bought + positions.provisional_bought)
+            - min(9223372036854775807, positions.sold + positions.provisional_sold) AS net_bought,
         quotes.mint AS quote_mint,
         -- Base units of the quote, all fees included; unknown while a trade is provisional.
         CASE WHEN positions.unknown = 0 AND positions.provisional_buys = 0 THEN positions.spent END AS spent,

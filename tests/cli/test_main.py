@@ -80,7 +80,8 @@ def test_run_passes_its_options(calls: Calls) -> None:
 
     [call] = calls.made
     del call["settings"]
-    assert call == {"for_seconds": 2.5, "if_not_running": True, "simulator": True, "provider": "public"}
+    options = {"for_seconds": 2.5, "if_not_running": True, "simulator": True, "provider": "public"}
+    assert call == {**options, "record": None}
 
 
 @pytest.mark.parametrize("arguments", [["--config", "x.ini", "run"], ["run", "--config", "x.ini"], ["--config", "x.ini"]])

@@ -26,7 +26,9 @@ def test_a_time_is_utc_whatever_its_form(argument: str, moment: int) -> None:
     assert moment_in(argument) == moment
 
 
-@pytest.mark.parametrize(("argument", "seconds"), [("90s", 90), ("5m", 300), ("30min", 1800), ("6h", 21_600), ("2d", 172_800), ("1w", 604_800)])
+@pytest.mark.parametrize(
+    ("argument", "seconds"), [("90s", 90), ("5m", 300), ("30min", 1800), ("6h", 21_600), ("2d", 172_800), ("1w", 604_800)]
+)
 def test_a_time_may_be_so_long_ago(argument: str, seconds: int) -> None:
     before = int(time.time())
 

@@ -201,3 +201,16 @@ def test_twins_in_two_slots_of_a_mayhem_token_are_two(store: Store, path: Path) 
     deliver(store, [("helius", other), ("helius", twin)], batch=2)
     assert [row[2] for row in figures(path)["minutes"]] == [3]
     assert figures(path) == folded(path)
+
+
+def test_sums_beyond_64_bits_stay_integers_in_the_views(store: Store, path: Path) -> None:
+    for place in range(3):
+        amounts = {"token_amount": 2**61, "quote_amount": 2**62}
+        reserves = {"virtual_token_reserves": 10**15 + place, "virtual_quote_reserves": 2**62}
+        told = chain_trade(signature=f"{place}" * 88, slot=place, trader_quote_amount=2**62, **amounts, **reserves)
+        said = message_trade(signature="ABC"[place] * 88, message_key=place, **amounts)
+        deliver(store, [("helius", told), ("pumpportal", said)], batch=1)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT typeof(volume), volume FROM token_board").fetchall() == [("integer", 2**63 - 1)]
+        kinds = connection.execute("SELECT typeof(bought), typeof(sold), typeof(net_bought) FROM position_board").fetchall()
+    assert kinds == [("integer",) * 3]

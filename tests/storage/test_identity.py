@@ -220,7 +220,8 @@ def _transactions(draw: st.DrawFn) -> list[Delivery]:
     return deliveries + [delivery(source, *trades, *unread) for source in sources]
 
 
-@settings(max_examples=150, deadline=None)
+@pytest.mark.timeout(240)
+@settings(max_examples=100, deadline=None)
 @given(
     facts=st.lists(_transactions(), min_size=1, max_size=2, unique_by=lambda ds: ds[0].events[0].signature if ds else ""),  # type: ignore[union-attr]
     data=st.data(),
