@@ -13,7 +13,7 @@ from pumpwatch.cli import output
 from pumpwatch.cli.look import decimals_of, full_mint
 from pumpwatch.cli.numbers import count_to
 from pumpwatch.cli.output import Column
-from pumpwatch.cli.times import TIMES, moment_in
+from pumpwatch.cli.times import TIMES, check_times, moment_in
 from pumpwatch.config import Settings
 from pumpwatch.storage.candles import Series, candles
 from pumpwatch.storage.queries import GapRow, Reader, open_reader
@@ -52,6 +52,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def show_candles(settings: Settings, arguments: argparse.Namespace) -> int:
     """Exit status 0; AnswerIsNo (1): there is no such token."""
+    check_times(arguments.since, arguments.until)
     with open_reader(settings.pumpwatch.database) as reader:
         mint = full_mint(reader, arguments.mint)
         series = candles(

@@ -9,6 +9,8 @@ import time
 from datetime import UTC, datetime
 from typing import Final
 
+from pumpwatch.errors import UsageError
+
 #: For the help of an option that takes one.
 TIMES: Final = "UTC: 2026-07-04, 2026-07-04T18:30[:05], 90min, 6h or 2d ago, or unix seconds"
 
@@ -34,3 +36,15 @@ def moment_in(argument: str) -> int:
         with contextlib.suppress(ValueError):  # the 31st of June
             return int(datetime.fromisoformat(argument.removesuffix("Z")).replace(tzinfo=UTC).timestamp())
     raise argparse.ArgumentTypeError(f"not a time: give {TIMES}")
+
+
+def check_times(since: int | None, until: int | None) -> None:
+    """
+    Make sure that there is time between two moments.
+
+    Raises:
+        UsageError: There is none.
+
+    """
+    if since is not None and until is not None and since > until:
+        raise UsageError("--since is later than --until: nothing lies between them; turn them round")

@@ -132,5 +132,7 @@ def _record(row: BoardRow) -> str:
 
 
 def _print_reasons(rows: list[BoardRow]) -> None:
+    if not rows:
+        print("no token of the record fits")
     for reason in dict.fromkeys(completeness(row) for row in rows if row.reason):
         output.print_text(reason)

@@ -12,7 +12,7 @@ from pumpwatch.cli.follow import Lines, Sink, Table, follow, write
 from pumpwatch.cli.look import decimals_of, full_mint
 from pumpwatch.cli.numbers import count_to, size
 from pumpwatch.cli.output import AnswerIsNo, Column
-from pumpwatch.cli.times import TIMES, moment_in
+from pumpwatch.cli.times import TIMES, check_times, moment_in
 from pumpwatch.config import Settings
 from pumpwatch.decode.addresses import is_address
 from pumpwatch.errors import UsageError
@@ -116,10 +116,11 @@ def wanted_by(reader: Reader, arguments: argparse.Namespace, *, is_new: bool = F
         is_new: A token or wallet that is not in the record yet will do, if its address is complete.
 
     Raises:
-        UsageError: Several addresses begin so.
+        UsageError: Several addresses begin so, or the times are the wrong way round.
         AnswerIsNo: None does.
 
     """
+    check_times(arguments.since, arguments.until)
     return Wanted(
         mint=_known(arguments.mint, lambda start: full_mint(reader, start), is_new=is_new),
         wallet=_known(arguments.wallet, lambda start: full_wallet(reader, start), is_new=is_new),

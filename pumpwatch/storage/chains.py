@@ -123,7 +123,12 @@ class Chains:
         self._mayhem.add(token_id)
         self._reordered.add(token_id)
         connection.exec_driver_sql(_SET_MAYHEM, (token_id,))
-        self.order(connection, token_id, (slot for (slot,) in connection.exec_driver_sql(_SLOTS, (token_id,)).all()))
+        self.order_all(connection, token_id)
+
+    def order_all(self, connection: sa.Connection, token_id: int) -> None:
+        """Order every slot of a mayhem token's curve; of another token nothing."""
+        if token_id in self._mayhem:
+            self.order(connection, token_id, (slot for (slot,) in connection.exec_driver_sql(_SLOTS, (token_id,)).all()))
 
     def take_reordered(self) -> set[int]:
         """The tokens that have become known as mayhem since the last call: any of their trades may have another key."""

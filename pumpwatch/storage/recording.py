@@ -125,6 +125,7 @@ class Recording:
         for token_id in self._mayhem:
             self._chains.set_mayhem(self._connection, token_id)
         for token_id in to_rebuild:
+            self._chains.order_all(self._connection, token_id)
             self._chains.rebuild(self._connection, token_id)
             forget_matches(self._connection, token_id)
         self._figures.flush(to_rebuild)

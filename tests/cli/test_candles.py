@@ -120,3 +120,12 @@ def test_a_window_shows_what_was_traded_in_it(run: Run, record: Record, monkeypa
 def test_a_change_without_a_window_is_refused(run: Run, record: Record) -> None:
     with pytest.raises(UsageError, match="give --window"):
         run("tokens", "--order", "change")
+
+
+def test_what_can_have_no_answer_is_said(run: Run, record: Record) -> None:
+    assert run("tokens", "--quote", "nonsense").lines()[-1] == "no token of the record fits"
+    for command in (["trades"], ["candles", record.mints[SOL]]):
+        with pytest.raises(UsageError, match="turn them round"):
+            run(*command, "--since", "1h", "--until", "2h")
+    with pytest.raises(UsageError, match="empty MINT"):
+        run("token", "")

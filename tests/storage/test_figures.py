@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import random
 import sqlite3
 from collections.abc import Iterator
@@ -139,6 +140,30 @@ def test_a_trade_that_lands_again_in_another_block_moves_its_figures(store: Stor
     deliver(store, [("helius", first), ("backfill", replace(first, slot=500, block_time=780))], batch=1)
     assert [row[1] for row in figures(path)["minutes"]] == [13]
     assert figures(path) == folded(path)
+
+
+def test_the_place_of_a_mayhem_trade_that_lands_again_does_not_hang_on_the_order_of_arrival(tmp_path: Path) -> None:
+    def made(place: int, slot: int) -> Trade:
+        tokens, quote = 10**15 - 10**12 * place, 30 * 10**9 + 10**6 * place
+        amounts = {"token_amount": 10**12, "quote_amount": 10**6, "trader_quote_amount": 10**6}
+        states = {"virtual_token_reserves": tokens, "virtual_quote_reserves": quote, "real_token_reserves": tokens - 2 * 10**14}
+        return chain_trade(signature=f"{place}" * 88, slot=slot, block_time=slot, **amounts, **states)
+
+    somebody = made(1, 1).wallet
+    created = TokenCreated(signature="c" * 88, mint=MINT, bonding_curve=somebody, developer=somebody, is_mayhem_mode=True)
+    told: list[tuple[str, Event]] = [
+        ("helius", created), ("helius", made(1, 20)), ("helius", made(2, 20)), ("backfill", made(1, 30)), ("helius", made(3, 30)),
+    ]  # fmt: skip
+    found = set()
+    for number, order in enumerate(itertools.permutations(told)):
+        path = tmp_path / f"{number}.db"
+        store = Store.open(path, origin="simulator")
+        deliver(store, list(order), batch=1)
+        store.close()
+        with closing(sqlite3.connect(path)) as connection:
+            found.add(tuple(connection.execute("SELECT signature, chain_key FROM trades ORDER BY signature").fetchall()))
+        path.unlink()
+    assert len(found) == 1
 
 
 def test_profit_is_realised_at_average_cost_and_unknown_after_a_transfer(store: Store, path: Path) -> None:
