@@ -176,8 +176,6 @@ def full_mint(reader: Reader, beginning: str) -> str:
         AnswerIsNo: None does.
 
     """
-    if not beginning:
-        raise UsageError("an empty MINT names no token: give the beginning of one")
     found = reader.mints_beginning_with(beginning, limit=3)
     if beginning in found:
         return beginning

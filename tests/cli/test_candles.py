@@ -127,5 +127,3 @@ def test_what_can_have_no_answer_is_said(run: Run, record: Record) -> None:
     for command in (["trades"], ["candles", record.mints[SOL]]):
         with pytest.raises(UsageError, match="turn them round"):
             run(*command, "--since", "1h", "--until", "2h")
-    with pytest.raises(UsageError, match="empty MINT"):
-        run("token", "")
