@@ -139,8 +139,8 @@ class RealWorker:
                 )
             )
 
-    def command(self, *arguments: str, settings: Mapping[str, str] | None = None) -> Ended:
-        """Run one command to its end."""
+    def command(self, *arguments: str, settings: Mapping[str, str] | None = None, patience: float = _PATIENCE_SECONDS) -> Ended:
+        """Run one command to its end, which must come in *patience* seconds."""
         began = time.monotonic()
         done = subprocess.run(
             [sys.executable, "-m", "pumpwatch", *arguments],
@@ -149,7 +149,7 @@ class RealWorker:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
-            timeout=_PATIENCE_SECONDS,
+            timeout=patience,
         )
         out, err = (raw.decode("utf-8", "replace") for raw in (done.stdout, done.stderr))
         return Ended(done.returncode, out, err, time.monotonic() - began)

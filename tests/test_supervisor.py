@@ -353,7 +353,10 @@ def test_a_restart_is_a_gap_until_the_chain_delivers_all_that_is_wanted(
     until(lambda: all_subscribed(simulator))
     simulator.trade(20)
     until(lambda: first.supervisor._parts.store.trades >= 20)
-    until(lambda: all(feed.state().last_data_at for feed in first.supervisor._parts.feeds), what="data of both")
+    until(
+        lambda: simulator.trade(1) and all(feed.state().last_data_at for feed in first.supervisor._parts.feeds),
+        what="data of both",
+    )
     assert first.stop() == 0
     assert first.ask("SELECT cause FROM gaps") == [("start",)]
     (covered_us,) = first.ask("SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'covered_us helius'")[0]

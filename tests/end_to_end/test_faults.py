@@ -190,8 +190,10 @@ def demo(worker: RealWorker) -> RealWorker:
     return worker
 
 
+@pytest.mark.timeout(180)
 def test_demo_as_a_person_runs_it(demo: RealWorker) -> None:
-    ended = demo.command("demo", "--seconds", "3", "--rate", "50", "--faults", "drop,duplicate,poison")
+    # Three seconds, and the chain's finality until all is proven.
+    ended = demo.command("demo", "--seconds", "3", "--rate", "50", "--faults", "drop,duplicate,poison", patience=150)
 
     assert ended.status == 0, ended.out + ended.err
     (database,) = demo.folder.glob("pumpwatch-demo-*.db")
