@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, TypeAlias
 from urllib.parse import parse_qs, urlsplit
+
+from loopback_http import LoopbackHttp
 
 from pumpwatch.decode.addresses import USDC
 from pumpwatch.events import WRAPPED_SOL
@@ -55,10 +56,9 @@ class Sources:
         self.asked: list[tuple[str, str]] = []
         self.agents: set[str] = set()
         self.closing = threading.Event()
-        self._server = _Http(self)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), name="price sources")
-        self._thread.start()
+        self._server = LoopbackHttp(self, _Handler)
+        self.url = f"http://{self._server.address}"
+        self._server.begin()
 
     @property
     def spots(self) -> tuple[Spot, ...]:
@@ -74,14 +74,7 @@ class Sources:
 
     def close(self) -> None:
         self.closing.set()
-        self._server.shutdown()
-        for connection in list(self._server.open_sockets):
-            try:
-                connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue
-        self._server.server_close()
-        self._thread.join()
+        self._server.end()
 
     def answer(self, target: str) -> Odd:
         url = urlsplit(target)
@@ -146,7 +139,7 @@ class Sources:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: _Http
+    server: LoopbackHttp
 
     def do_GET(self) -> None:
         owner = self.server.owner
@@ -160,24 +153,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
-
-
-class _Http(ThreadingHTTPServer):
-    daemon_threads = False
-    block_on_close = True
-
-    def __init__(self, owner: Sources) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.owner = owner
-        self.open_sockets: set[Any] = set()
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        self.open_sockets.add(request)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        self.open_sockets.discard(request)
-        super().shutdown_request(request)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is what some tests are about."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, TypeAlias
+
+from loopback_http import LoopbackHttp
 
 KEY = "0a1b2c3d-secret-key-4e5f"
 
@@ -47,22 +48,24 @@ class ScriptedServer:
 
     Attributes:
         requests: Decoded bodies, in the order of their arrival, and *at* when (monotonic).
-        connections: How many were opened.
+        connections: How many were opened so far.
     """
 
     def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
         self.answers: list[Answer] = []
         self.requests: list[Any] = []
         self.at: list[float] = []
-        self.connections = 0
         self.closing = threading.Event()
         self._lock = threading.Lock()
-        self._server = _Http(self)
+        self._server = LoopbackHttp(self, _Handler)
         if tls is not None:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
-        self.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{self._server.server_address[1]}/?api-key={KEY}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), name="scripted server")
-        self._thread.start()
+        self.url = f"{'http' if tls is None else 'https'}://{self._server.address}/?api-key={KEY}"
+        self._server.begin()
+
+    @property
+    def connections(self) -> int:
+        return self._server.connections
 
     def script(self, *answers: Answer) -> None:
         self.answers = list(answers)
@@ -83,14 +86,7 @@ class ScriptedServer:
 
     def close(self) -> None:
         self.closing.set()
-        self._server.shutdown()
-        for connection in list(self._server.open_sockets):
-            try:
-                connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue
-        self._server.server_close()
-        self._thread.join()
+        self._server.end()
 
 
 def each(answer: Callable[[Any], Any]) -> Answer:
@@ -109,7 +105,7 @@ def odd(body: Any = None, **changes: Any) -> Answer:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: _Http
+    server: LoopbackHttp
 
     def do_POST(self) -> None:
         owner = self.server.owner
@@ -131,25 +127,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
-
-
-class _Http(ThreadingHTTPServer):
-    daemon_threads = False
-    block_on_close = True
-
-    def __init__(self, owner: ScriptedServer) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.owner = owner
-        self.open_sockets: set[Any] = set()
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        self.owner.connections += 1
-        self.open_sockets.add(request)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        self.open_sockets.discard(request)
-        super().shutdown_request(request)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is what some tests are about."""

@@ -191,6 +191,28 @@ def reading_engine(path: Path) -> sa.Engine:
     return engine
 
 
+class ShortReads:
+    """
+    What a thread reads beside the writer: each question a short transaction of its own. For one thread.
+
+    Raises:
+        DatabaseBusy: From any method: try again later.
+
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._engine = reading_engine(path)
+
+    def close(self) -> None:
+        """Close the connection. Idempotent."""
+        self._engine.dispose()
+
+    def _rows(self, statement: str, **parameters: object) -> list[Any]:
+        with translated(self._path), self._engine.connect() as connection:
+            return list(connection.execute(sa.text(statement), parameters))
+
+
 def prepare(engine: sa.Engine, path: Path, *, origin: str, version: str) -> None:
     """
     Bring an opened file to this version's schema, or refuse it.

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-import sqlalchemy as sa
 
-from pumpwatch.storage.database import reading_engine, translated
+from pumpwatch.storage.database import ShortReads
 from pumpwatch.storage.queries import Reader
 from pumpwatch.storage.statements import sought_key
 
@@ -63,22 +61,8 @@ class Walked(msgspec.Struct, frozen=True):
     reached: int | None
 
 
-class PriceWorklist:
-    """
-    A read-only view for the prices' thread: short transactions, one thread.
-
-    Raises:
-        DatabaseBusy: From any method: try again later.
-
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._engine = reading_engine(path)
-
-    def close(self) -> None:
-        """Close the connection. Idempotent."""
-        self._engine.dispose()
+class PriceWorklist(ShortReads):
+    """What the prices' thread asks."""
 
     def quotes(self, *, limit: int) -> list[str]:
         """Quote mints, those seen first."""
@@ -111,10 +95,6 @@ class PriceWorklist:
         """Stretches of minutes that no source had a close for."""
         rows = self._rows("SELECT value FROM meta WHERE key = :key", key=sought_key(quote))
         return msgspec.json.decode(rows[0][0], type=tuple[tuple[int, int], ...]) if rows else ()
-
-    def _rows(self, statement: str, **parameters: object) -> list[Any]:
-        with translated(self._path), self._engine.connect() as connection:
-            return list(connection.execute(sa.text(statement), parameters))
 
 
 def newest_rates(reader: Reader, *, limit: int) -> list[Rate]:

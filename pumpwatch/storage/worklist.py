@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-import sqlalchemy as sa
 
-from pumpwatch.storage.database import reading_engine, translated
+from pumpwatch.storage.database import ShortReads
 from pumpwatch.storage.schema import SIGNATURE_KEY
 
 _HOUR_US: Final = 3600 * 1_000_000
@@ -120,22 +118,8 @@ _PROVISIONAL = """
 """
 
 
-class Worklist:
-    """
-    A read-only view for the backfill thread: short transactions, one thread.
-
-    Raises:
-        DatabaseBusy: From any method: try again later.
-
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._engine = reading_engine(path)
-
-    def close(self) -> None:
-        """Close the connection. Idempotent."""
-        self._engine.dispose()
+class Worklist(ShortReads):
+    """What the backfill thread asks."""
 
     def gaps(self, *, limit: int) -> list[Gap]:
         """Open gaps, best first."""
@@ -195,7 +179,3 @@ class Worklist:
         return [
             msgspec.structs.replace(watched, is_mayhem=bool(watched.is_mayhem)) for watched in (Watched(*row) for row in rows)
         ]
-
-    def _rows(self, statement: str, **parameters: object) -> list[Any]:
-        with translated(self._path), self._engine.connect() as connection:
-            return list(connection.execute(sa.text(statement), parameters))

@@ -233,7 +233,6 @@ def test_ctrl_c_leaves_nothing_and_no_traceback(record: Record, tmp_path: Path, 
         until = time.monotonic() + 30
         while not list(tmp_path.glob(f".{name}.*.part")) and time.monotonic() < until:
             time.sleep(0.02)
-        time.sleep(0.3)
         process.send_signal(signal.SIGINT)
         out, said = process.communicate(timeout=20)
 
