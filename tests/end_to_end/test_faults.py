@@ -47,7 +47,7 @@ OTHER_FAULTS = (
 )
 
 #: Gaps of single tokens, which the subscriptions and the chain of their trades show.
-FOUND_LATER = {"watched", "break", "tail"}
+FOUND_LATER = {"watched", "break", "doubt", "tail"}
 
 UNENDED = "SELECT count(*) FROM gaps WHERE to_us IS NULL AND mint IS NULL"
 

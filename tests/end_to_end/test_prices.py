@@ -16,6 +16,12 @@ from pumpwatch.simulator.simulator import Simulator
 PRICED = "SELECT block_time, price, price_usd, quote_mint FROM trade_log WHERE price IS NOT NULL"
 SOL = "So11111111111111111111111111111111111111112"
 
+#: Trades whose minute has no rate of its own: until it has, they are shown at that of a minute before.
+UNPRICED = """
+    SELECT count(*) FROM trade_log JOIN quotes ON quotes.mint = quote_mint
+    WHERE block_time IS NOT NULL AND NOT EXISTS (SELECT 1 FROM rates WHERE quote_id = quotes.id AND minute = block_time / 60)
+"""
+
 
 def start(worker: RealWorker, simulator: Simulator) -> None:
     worker.settings.update({**EVERYTHING, "PUMPWATCH_PRICES_URL": simulator.rpc_url, "PUMPWATCH_PRICES_REFRESH_SECONDS": "1"})
@@ -55,7 +61,7 @@ def test_trades_of_the_past_get_the_close_of_their_minute(tmp_path: Path, monkey
         try:
             start(worker, simulator)
             simulator.close_market()
-            until(lambda: all(row[2] is not None for row in worker.ask(PRICED)), what="a rate for every minute")
+            until(lambda: worker.ask(UNPRICED) == [(0,)], what="a rate for every minute")
 
             rows = worker.ask(PRICED)
             assert min(row[0] for row in rows) < time.time() - 3 * 3600
