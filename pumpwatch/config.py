@@ -31,18 +31,22 @@ from pumpwatch.config_model import (
     WriterSettings,
     keys_of,
 )
+from pumpwatch.config_operations import AlertsSettings, MetricsSettings, RetentionSettings
 from pumpwatch.config_values import file_system_problem
 from pumpwatch.errors import SettingsError
 
 __all__ = [
+    "AlertsSettings",
     "BackfillSettings",
     "BudgetSettings",
     "ConnectionSettings",
     "Endpoint",
     "HeliusSettings",
+    "MetricsSettings",
     "PricesSettings",
     "PumpPortalSettings",
     "PumpwatchSettings",
+    "RetentionSettings",
     "Settings",
     "WatchSettings",
     "WriterSettings",
@@ -107,11 +111,13 @@ class _Builder:
         if "endpoint" in found["prices"]:
             self._put_endpoint(found["prices"], "prices", "url", "endpoint", "", None, "")
         self._put_paths(found["pumpwatch"])
+        self._guard_alert_urls(found["alerts"])
         settings = Settings(
             **{section: of(**found[section]) for section, of in SECTIONS.items()},
             config_file=self._file,
             directory=self._home,
             secrets=tuple(dict.fromkeys(self._secrets)),
+            sentry_dsn=keys.get("SENTRY_DSN"),
         )
         self._check_together(settings)
         if self._problems:
@@ -169,6 +175,15 @@ class _Builder:
         bare = Endpoint.of(url)
         takes_key = bare.is_loopback or bare.belongs_to(domain)
         values[field] = Endpoint.of(url, key=secret) if takes_key else bare
+
+    def _guard_alert_urls(self, values: dict[str, Any]) -> None:
+        """Every alert URL is a secret, as a whole and in its parts."""
+        urls: tuple[str, ...] = values.get("urls", ())
+        self._secrets += [secret for url in urls for secret in (url, *secret_parts(url))]
+        raw = self._raw.values.get(("alerts", "urls"))
+        if urls and raw is not None and not raw.is_private:
+            name = variable_name("alerts", "urls")
+            self._problems.append(f"{raw.where} is a secret: put it into .env beside this file, as {name}=...")
 
     def _put_paths(self, values: dict[str, Any]) -> None:
         database = self._home / values.get("database", PumpwatchSettings().database)

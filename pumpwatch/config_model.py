@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_type_hints
 
 from pumpwatch.config_endpoint import Endpoint
+from pumpwatch.config_operations import AlertsSettings, MetricsSettings, RetentionSettings
+from pumpwatch.config_setting import Key, Setting
 from pumpwatch.config_values import (
-    Reader,
     addresses,
     admission,
     choice,
@@ -34,35 +35,6 @@ _PUBLIC_WS = Endpoint.of(PUBLIC_WS_URL)
 _PUBLIC_RPC = Endpoint.of(PUBLIC_RPC_URL)
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """
-    What a field's type says of its key.
-
-    Attributes:
-        read: From the text to the value; raises ValueError with the reason.
-        meaning: One or two sentences for ``pumpwatch.ini`` and ``docs/settings.md``.
-        key: Its name in the file, if not the field's.
-        default: As the file shows it, if not the field's default.
-    """
-
-    read: Reader
-    meaning: str
-    key: str | None = None
-    default: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """One key of a section: its name there, the field that it sets, its reader, its meaning and its default as text."""
-
-    name: str
-    field: str
-    read: Reader
-    meaning: str
-    default: str
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PumpwatchSettings:
     database: Annotated[
@@ -79,9 +51,22 @@ class PumpwatchSettings:
         Path | None,
         Setting(
             optional_path,
-            "Also log into this file; empty = standard error only. It starts anew at 10 MB, five old ones are kept.",
+            "Also log into this file; empty = standard error only. It starts anew at 10 MB, log_files old ones are kept.",
         ),
     ] = None
+    log_files: Annotated[int, Setting(whole(1, 1000), "How many old log files are kept beside log_file.")] = 5
+    log_format: Annotated[
+        Literal["text", "json"],
+        Setting(choice("text", "json"), "What log_file holds: text, or one JSON object a line for programs. Consoles get text."),
+    ] = "text"
+    stuck_after_seconds: Annotated[
+        float,
+        Setting(
+            number(10, 86_400),
+            "A thread whose loop has not turned for so long ends the process with status 70 and every thread's stack in the "
+            "log: whatever started it starts it anew.",
+        ),
+    ] = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -321,6 +306,7 @@ class Settings:
         config_file: The settings file that was read; None when there was none.
         directory: Where relative paths start: the folder of that file, else the one given to :func:`load`.
         secrets: Every secret value, for :func:`pumpwatch.telemetry.set_up_logging`. Never to be shown.
+        sentry_dsn: Where errors are sent; None: nowhere.
     """
 
     pumpwatch: PumpwatchSettings = PumpwatchSettings()
@@ -333,9 +319,13 @@ class Settings:
     backfill: BackfillSettings = BackfillSettings()
     prices: PricesSettings = PricesSettings()
     metadata: MetadataSettings = MetadataSettings()
+    alerts: AlertsSettings = field(default_factory=AlertsSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
     config_file: Path | None = None
     directory: Path = Path()
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    sentry_dsn: str | None = field(default=None, repr=False)
 
 
 SECTIONS: Final[dict[str, type[Any]]] = {
@@ -349,6 +339,9 @@ SECTIONS: Final[dict[str, type[Any]]] = {
     "backfill": BackfillSettings,
     "prices": PricesSettings,
     "metadata": MetadataSettings,
+    "alerts": AlertsSettings,
+    "metrics": MetricsSettings,
+    "retention": RetentionSettings,
 }
 
 

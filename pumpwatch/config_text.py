@@ -26,6 +26,9 @@ _SECTION_HEADS = {
     "backfill": "How gaps are filled and the record is proven, over HTTP.",
     "prices": "What is known of US dollars.",
     "metadata": "The files behind tokens' uris. Each fetch tells somebody your address and which token you watch.",
+    "alerts": "What somebody should hear of. Rules that are 0, no or empty are off; market rules all begin so.",
+    "metrics": "Numbers for Prometheus, Grafana, Datadog and the like.",
+    "retention": "How long single trades are kept, and what gives way when the disk fills up.",
 }
 
 

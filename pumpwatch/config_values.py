@@ -24,6 +24,8 @@ _HTTPS_PORT = 443
 
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
+_HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,251}[a-z0-9])?|\[[0-9a-f:.]+\]")
 _BOOLEANS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 
 
@@ -135,6 +137,30 @@ def admission(text: str) -> str:
     if not text or "\n" in text or len(text) > 64:
         raise ValueError("must be auto, all, none, or one pattern for symbols such as *DOG* (64 characters at most)")
     return text
+
+
+def pattern_or_none(text: str) -> str | None:
+    """A glob for names, or nothing."""
+    if "\n" in text or len(text) > 64:
+        raise ValueError("must be one pattern such as *DOG* (64 characters at most)")
+    return text or None
+
+
+def alert_urls(text: str) -> tuple[str, ...]:
+    """URLs of any scheme, separated by line ends or by commas that a blank or the end follows: a URL may hold commas."""
+    found = tuple(part.strip() for part in re.split(r",\s+|,$|\n", text) if part.strip())
+    if not all(_SCHEME.match(url) for url in found):
+        raise ValueError("must begin with a scheme, such as discord:// or mailto://")
+    return found
+
+
+def host_names(text: str) -> tuple[str, ...]:
+    """Names of hosts without port, separated by commas or line ends, in lower case."""
+    found = [part.strip().lower() for part in re.split(r"[,\n]", text) if part.strip()]
+    for name in found:
+        if not _HOST_NAME.fullmatch(name):
+            raise ValueError(f"{quoted(name)} is no name of a host (without https:// and port)")
+    return tuple(dict.fromkeys(found))
 
 
 def optional_path(text: str) -> Path | None:

@@ -416,6 +416,79 @@ class RatesSought(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True,
     ranges: tuple[tuple[int, int], ...]
 
 
+class RunStarted(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, omit_defaults=True):
+    """
+    A worker has started. A run before it that has no end gets the one that is told here.
+
+    Attributes:
+        before_ended_at_us: When that one was last known to live; None: unknown.
+        before_exit_status: None where nobody knows.
+    """
+
+    started_at_us: int
+    pid: int
+    version: str
+    before_ended_at_us: int | None = None
+    before_exit_status: int | None = None
+    before_reason: str = "killed, or the power went: it could not say so"
+
+
+class RunEnded(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, omit_defaults=True):
+    """The worker that started then is stopping."""
+
+    started_at_us: int
+    ended_at_us: int
+    exit_status: int
+    reason: str
+
+
+class AlertRaised(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, omit_defaults=True):
+    """
+    Somebody should hear of this. *rule*, *subject* and *raised_at_us* identify it.
+
+    Attributes:
+        rule: ``feed down``, ``disk``, ``large trade``, ...
+        subject: A feed, a mint, a signature, or empty.
+        text: One sentence. It may hold strangers' text: to be rendered by whoever shows it.
+        lasts: It has an end, which is told later (:class:`AlertResolved`).
+        completeness: Of the record that a market alert is based on.
+        to_send: There is somebody to send it to.
+    """
+
+    rule: str
+    subject: str
+    severity: Literal["info", "warning", "critical"]
+    raised_at_us: int
+    text: str
+    is_market: bool = False
+    lasts: bool = True
+    completeness: str | None = None
+    value: float | None = None
+    threshold: float | None = None
+    to_send: bool = False
+
+
+class AlertResolved(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, omit_defaults=True):
+    """What an alert was raised for is over."""
+
+    rule: str
+    subject: str
+    raised_at_us: int
+    resolved_at_us: int
+    text: str
+
+
+class AlertSent(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, omit_defaults=True):
+    """What became of sending an alert. *outcome*: ``sent`` or ``failed``."""
+
+    rule: str
+    subject: str
+    raised_at_us: int
+    outcome: Literal["sent", "failed"]
+    at_us: int
+    attempts: int
+
+
 Event: TypeAlias = (
     Trade
     | TokenCreated
@@ -438,6 +511,11 @@ Event: TypeAlias = (
     | QuotePriced
     | RatesSought
     | MetadataFetched
+    | RunStarted
+    | RunEnded
+    | AlertRaised
+    | AlertResolved
+    | AlertSent
 )
 
 

@@ -21,6 +21,7 @@ ROWS = (
     ("continuity", "breaks", "verdict"),
     (
         *("config", "config_endpoint", "config_file", "config_model", "config_text", "config_values"),
+        *("config_operations", "config_setting"),
         *("backoff", "threads", "telemetry", "providers", "symbols", "feeds.wanted"),
     ),
     ("storage",),

@@ -9,6 +9,9 @@ import sqlalchemy as sa
 
 from pumpwatch.continuity import State
 from pumpwatch.events import (
+    AlertRaised,
+    AlertResolved,
+    AlertSent,
     Anchor,
     Counted,
     Covered,
@@ -24,6 +27,8 @@ from pumpwatch.events import (
     RatesSought,
     Rejected,
     ReservesChanged,
+    RunEnded,
+    RunStarted,
     SpellEnded,
     SpellStarted,
     TokenCreated,
@@ -233,6 +238,34 @@ class Recording:
             case RatesSought():
                 ranges = msgspec.json.encode(event.ranges).decode()
                 self._execute(statements.SET_META, [(statements.sought_key(event.quote_mint), ranges)])
+            case _:
+                self._write_of_operation(event)
+
+    def _write_of_operation(self, event: object) -> None:
+        """What became of the worker, and what somebody should hear of."""
+        match event:
+            case RunStarted():
+                self._execute(statements.END_RUNS, [(event.before_ended_at_us, event.before_exit_status, event.before_reason)])
+                self._execute(statements.START_RUN, [(event.started_at_us, event.pid, event.version)])
+            case RunEnded():
+                self._execute(statements.END_RUN, [(event.ended_at_us, event.exit_status, event.reason, event.started_at_us)])
+            case AlertRaised():
+                self._execute(
+                    statements.RAISE_ALERT,
+                    [
+                        (
+                            *(event.rule, event.subject, event.severity, int(event.is_market), event.raised_at_us, event.text),
+                            *(event.completeness, event.value, event.threshold),
+                            *(None if event.lasts else event.raised_at_us, "pending" if event.to_send else None),
+                        )
+                    ],
+                )
+            case AlertResolved():
+                identity = (event.rule, event.subject, event.raised_at_us)
+                self._execute(statements.RESOLVE_ALERT, [(event.resolved_at_us, event.text, *identity)])
+            case AlertSent():
+                identity = (event.rule, event.subject, event.raised_at_us)
+                self._execute(statements.ALERT_SENT, [(event.outcome, event.at_us, event.attempts, *identity)])
             case _:
                 raise TypeError(f"{type(event).__name__} is not an event that becomes a row")
 

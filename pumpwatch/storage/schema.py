@@ -11,6 +11,7 @@ from typing import Final
 
 from pumpwatch.storage.schema_completeness import VERSION_2
 from pumpwatch.storage.schema_figures import VERSION_3
+from pumpwatch.storage.schema_upkeep import VERSION_4
 
 #: ``trades.state``. The views show the first three.
 PROVISIONAL: Final = 0
@@ -304,7 +305,7 @@ _VERSION_1: Final = (
 )
 
 #: The statements that lead from schema n to n + 1 are ``MIGRATIONS[n]``; each list is applied in one transaction.
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_VERSION_1, VERSION_2, VERSION_3)
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_VERSION_1, VERSION_2, VERSION_3, VERSION_4)
 
 #: What this version of pumpwatch writes, kept in ``PRAGMA user_version``.
 SCHEMA_VERSION: Final = len(MIGRATIONS)

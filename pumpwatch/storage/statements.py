@@ -190,3 +190,17 @@ TRIM_LISTINGS: Final = """
 SET_STATE: Final = "UPDATE trades SET state = ? WHERE id = ?"
 TOKEN_ID: Final = "SELECT id FROM tokens WHERE mint = ?"
 SET_META: Final = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+
+START_RUN: Final = "INSERT INTO runs (started_at_us, pid, version) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+END_RUNS: Final = "UPDATE runs SET ended_at_us = ifnull(?, started_at_us), exit_status = ?, reason = ? WHERE ended_at_us IS NULL"
+END_RUN: Final = "UPDATE runs SET ended_at_us = ?, exit_status = ?, reason = ? WHERE started_at_us = ?"
+
+RAISE_ALERT: Final = """
+    INSERT INTO alerts
+        (rule, subject, severity, is_market, raised_at_us, text, completeness, value, threshold, resolved_at_us, sent)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+"""
+RESOLVE_ALERT: Final = (
+    "UPDATE alerts SET resolved_at_us = ?, resolved_text = ? WHERE rule = ? AND subject = ? AND raised_at_us = ?"
+)
+ALERT_SENT: Final = "UPDATE alerts SET sent = ?, sent_at_us = ?, attempts = ? WHERE rule = ? AND subject = ? AND raised_at_us = ?"
