@@ -28,6 +28,7 @@ ROWS = (
     ("read",),
     ("watchlist", "watched", "budget", "tariff", "commands", "status", "drift", "redecode", "sessions", "session_writer"),
     ("feeds",),
+    ("vitals",),
     ("backfill",),
     ("writer",),
     (
@@ -53,7 +54,7 @@ ROWS = (
 )
 
 #: These turn bytes into meaning, and must not reach for the world.
-PURE = ("market", "figures", "candles", "decode", "continuity", "breaks", "verdict", "rate_sources", "rates")
+PURE = ("market", "figures", "candles", "decode", "continuity", "breaks", "verdict", "rate_sources", "rates", "vitals")
 WORLD = {
     *(
         "asyncio",

@@ -1,0 +1,117 @@
+"""
+PURE. What the worker measures of itself at one moment: what /metrics shows and the operational alerts judge.
+
+``measuring.py`` takes them, every few seconds. Counters (``*_total``) count since the start of the process; unknown is None.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from pumpwatch.feeds.state import State
+
+
+class FeedVitals(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One enabled feed.
+
+    Attributes:
+        name: ``pumpportal`` or ``helius``.
+        state: As in the status file; *since* and *last_data_at* are unix seconds.
+        reason: Why it is not connected, or what it does not deliver although it is; empty when all is well.
+        drops_total: Lost connections by their cause (``closed``, ``cut``, ``silent``, ``ping``, ``refused``, ...): few and fixed.
+    """
+
+    name: str
+    state: State
+    since: float
+    last_data_at: float | None
+    reason: str
+    connects_total: int
+    drops_total: dict[str, int]
+    messages_total: int
+    trades_total: int
+
+
+class ProviderCost(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What one provider has cost and will.
+
+    Attributes:
+        provider: ``pumpportal`` or ``helius``.
+        unit: ``SOL`` or ``credits``.
+        period: ``day`` or ``month``, of UTC: what *limit* bounds.
+        spent: In this period; *limit* None: not bounded (nothing is charged, or nothing is counted).
+        projected: At the end of the period, if it goes on as in the last hour; None: not measured yet.
+        messages_total: Since the start of the process; *billed_messages_total* of them are charged by the message.
+    """
+
+    provider: str
+    unit: str
+    period: str
+    spent: float
+    limit: float | None
+    projected: float | None
+    messages_total: int = 0
+    billed_messages_total: int = 0
+
+
+class Vitals(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    The worker at unix time *at*.
+
+    Attributes:
+        origin: Of the data: ``mainnet``, ``simulator``.
+        unread_total: Messages and payloads that could not be read, by kind (those of table ``counts`` that mean trouble).
+        not_ours_total: And those passed over by design, by kind.
+        spilled: Deliveries waiting in the spill file.
+        trades_stored_total: Rows added to the record since the start.
+        commit_seconds_total: Time that *commits_total* commits took together; *commit_seconds_longest* the longest of the last
+            minute.
+        lock_retries_total: Batches that had to be tried again; *database_trouble* why, None when it works.
+        lag_seconds: From the block time of the trades of the last minute (a feed's, not backfill's) to their commit, the median;
+            None: there were none.
+        gaps_open: By cause; *gap_oldest_at* since when the oldest open one is known (unix seconds).
+        gaps_closed_total: Since the start.
+        completeness: Watched tokens by completeness.
+        backfill_requests_total: None for all three where there is no backfill.
+        alarm: The programs on chain speak otherwise than we know.
+        shed: What was given up for lack of disk or money: ``raw``, ``metadata``, ``admissions``, ``unpinned``.
+        database_growth_bytes_per_day: Over the last hours; None: not measured yet.
+    """
+
+    at: float
+    started_at: float
+    version: str
+    origin: str
+    feeds: tuple[FeedVitals, ...]
+    queue_depth: int
+    queue_size: int
+    spilled: int
+    trades: int
+    trades_stored_total: int
+    watched: int
+    unread_total: dict[str, int]
+    not_ours_total: dict[str, int]
+    last_commit_at: float | None
+    commits_total: int
+    commit_seconds_total: float
+    commit_seconds_longest: float
+    lock_retries_total: int
+    database_trouble: str | None
+    lag_seconds: float | None
+    gaps_open: dict[str, int]
+    gap_oldest_at: float | None
+    gaps_closed_total: int
+    completeness: dict[str, int]
+    backfill_state: str | None
+    backfill_reason: str | None
+    backfill_requests_total: int | None
+    backfill_transactions_total: int | None
+    costs: tuple[ProviderCost, ...]
+    database_bytes: int
+    wal_bytes: int
+    disk_free_bytes: int | None
+    database_growth_bytes_per_day: float | None = None
+    alarm: str | None = None
+    shed: tuple[str, ...] = ()
