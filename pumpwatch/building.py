@@ -75,6 +75,7 @@ class Parts:
         metadata: None where nothing is to be fetched.
         session: Writes the raw messages. What becomes of it concerns nobody else.
         restart_gap: Trades are unseen from its beginning until the feeds deliver again; None: none are.
+        restart_gap_until_us: And in any case until then: when the last data came, by the clock of then.
         drift: Whether the programs on chain still speak as we know.
     """
 
@@ -139,6 +140,7 @@ class Parts:
         )
         # Whoever would have told their end has ended. What follows is the restart's.
         self.tell(*(msgspec.structs.replace(gap, to_us=max(gap.from_us, now_us)) for gap in store.endless_gaps()))
+        self.restart_gap_until_us = 0
         self.restart_gap = None if alone else self._gap_at_start(is_watching=bool(spells), now_us=now_us)
         if self.restart_gap is not None:
             self.tell(self.restart_gap)
@@ -181,6 +183,7 @@ class Parts:
         if last_us is None:
             return GapOpened(cause="start", from_us=now_us) if is_watching or self._settings.watch.mints else None
         if is_watching or self._settings.watch.mints or self._settings.helius.scope == "all":
+            self.restart_gap_until_us = last_us
             return GapOpened(cause="restart", from_us=min(last_us, now_us))
         return None
 

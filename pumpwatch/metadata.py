@@ -114,6 +114,7 @@ class Metadata(WorkerThread):
         makers = ", those of pinned tokens also of their makers' servers" if self._asks_makers else ""
         logger.info("metadata: files behind tokens' uris are asked of {}{}", names, makers)
         while not self.stopping.is_set():
+            self.pulse.beat()
             self.stopping.wait(_PAUSE_SECONDS if self.turn() else _LOOK_SECONDS)
 
     def stop(self) -> None:

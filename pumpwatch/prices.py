@@ -133,6 +133,7 @@ class Prices(WorkerThread):
     def work(self) -> None:
         try:
             while not self.stopping.is_set():
+                self.pulse.beat()
                 self.turn()
                 due = min(self._due, self._history_due)
                 self.stopping.wait(max(0.0, min(due - self._monotonic(), _LOOK_SECONDS)))

@@ -81,7 +81,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     The worker at *written_at*.
 
     Attributes:
-        state: ``starting``, ``running``, ``stopping``, ``stopped``.
+        state: ``starting``, ``running``, ``stopping``, ``stopped``; ``stuck``: one of its loops hung, it has ended itself.
+        reason: Why it is ``stuck``.
         feeds: Enabled ones only.
         queue_depth: Deliveries not yet written.
         spilled: Deliveries waiting in the spill file.
@@ -105,6 +106,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     gaps_open: int = 0
     backfill: BackfillStatus | None = None
     alarm: str | None = None
+    reason: str | None = None
     schema: int = STATUS_SCHEMA
 
 
@@ -121,7 +123,7 @@ class StatusFile:
     """The worker's end. A status that cannot be written is said once and stops nothing: the recording matters more."""
 
     def __init__(self, path: Path, *, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._path = path
+        self.path = self._path = path
         self._part = path.with_name(f"{path.name}.part")
         self._sleep = sleep
         self._failing = False
@@ -193,6 +195,8 @@ def problems(status: Status | None, now: float) -> list[str]:
         return ["no worker has run here yet"]
     if status.state == "stopped":
         return ["the worker is stopped"]
+    if status.state == "stuck":
+        return [f"the worker was stuck and has ended itself, nothing has started it anew: {status.reason}"]
     age = now - status.written_at
     if abs(age) >= STALE_SECONDS:
         how = f"{age:.0f} s old" if age > 0 else f"from {-age:.0f} s in the future"

@@ -18,6 +18,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from loguru import logger
 
@@ -26,14 +27,19 @@ from pumpwatch import status as status_file
 from pumpwatch.budget import HELIUS, PUMPPORTAL, projected_cost
 from pumpwatch.building import Parts
 from pumpwatch.config import Settings
-from pumpwatch.errors import AllFeedsRefused, DatabaseBusy
-from pumpwatch.events import Covered, GapOpened
+from pumpwatch.errors import AllFeedsRefused, DatabaseBusy, StopError
+from pumpwatch.events import Covered, GapOpened, RunEnded, RunStarted
 from pumpwatch.feeds.feed import Feed
+from pumpwatch.measuring import Measuring
+from pumpwatch.notify import Notifier
 from pumpwatch.session_writer import Recording
-from pumpwatch.status import FeedStatus, Status, StatusFile
+from pumpwatch.status import FeedStatus, Status, StatusFile, StatusUnreadable
 from pumpwatch.storage.lock import WriterLock
 from pumpwatch.storage.store import Store
-from pumpwatch.threads import Deadline
+from pumpwatch.telemetry import visible
+from pumpwatch.threads import Deadline, Pulse, WorkerThread
+from pumpwatch.watchdog import EXIT_STATUS as STUCK_STATUS
+from pumpwatch.watchdog import Watchdog
 
 #: A stop takes no longer, whatever hangs; what is not committed when SPILL_AFTER_SECONDS have passed goes to the spill.
 STOP_WITHIN_SECONDS = 5.0
@@ -54,6 +60,7 @@ class Supervisor:
         provider: The loopback server plays this provider: its limits hold, and its rules for opening connections.
         folder: Where the memory of servers is kept.
         record: Where the raw messages of the feeds go; None: they are not kept.
+        end: Ends the process when something in it is stuck; None: nobody looks (where a process is more than this).
 
     """
 
@@ -65,12 +72,16 @@ class Supervisor:
         origin: str = "mainnet",
         provider: str | None = None,
         record: Recording | None = None,
+        end: Callable[[int], object] | None = None,
     ) -> None:
         self._settings = settings
         self._origin = origin
         self._plays = provider
         self._folder = folder
         self._record = record
+        self._end = end
+        self._notifier = Notifier()
+        self._pulse = Pulse("main")
         self._database = settings.pumpwatch.database
         self._lock = WriterLock(self._database)
         self._status_file = StatusFile(status_file.path_of(self._database))
@@ -96,25 +107,63 @@ class Supervisor:
             return stop_requested() or end.left() <= 0
 
         with self._lock:
+            before = self._end_before()
             store = self._open_store(is_over)
             if store is None:
                 return 0
             try:
-                self._parts = Parts(
-                    self._settings, store, folder=self._folder, origin=self._origin, plays=self._plays, record=self._record
-                )
+                self._build(store, before)
             except BaseException:
                 store.close()
                 raise
             self._start()
+            failure: BaseException | None = None
             try:
                 self._watch(is_over)
+            except BaseException as error:
+                failure = error
+                raise
             finally:
-                self._stop()
-        for thread in self._parts.threads:
+                self._stop(failure)
+        for thread in self._threads:
             if thread.error is not None:
                 raise thread.error
         return 0
+
+    def _build(self, store: Store, before: dict[str, Any]) -> None:
+        settings = self._settings
+        self._parts = parts = Parts(
+            settings, store, folder=self._folder, origin=self._origin, plays=self._plays, record=self._record
+        )
+        self._measuring = Measuring(
+            parts, database=self._database, origin=self._origin, queue_size=settings.writer.queue_size, takers=()
+        )
+        self._observers: tuple[WorkerThread, ...] = (self._measuring,)
+        self._threads = (*parts.threads, *self._observers)
+        self._watchdog = Watchdog(
+            lambda: (self._pulse, *(thread.pulse for thread in self._threads if thread.is_alive())),
+            stuck_after_seconds=settings.pumpwatch.stuck_after_seconds,
+            on_stuck=self._write_stuck,
+            alive=self._notifier.alive,
+            end=self._end or (lambda _status: None),
+        )
+        started = RunStarted(
+            started_at_us=int(self._started_at * 1_000_000), pid=os.getpid(), version=pumpwatch.__version__, **before
+        )
+        parts.tell(started)
+
+    def _end_before(self) -> dict[str, Any]:
+        """What the status file says of the end of the worker before this one, if that could not say so in the database."""
+        try:
+            last = status_file.read(self._status_file.path)
+        except StatusUnreadable:
+            return {}
+        if last is None or last.pid == os.getpid():
+            return {}
+        ended = {"before_ended_at_us": int(max(last.written_at, last.last_commit_at or 0.0) * 1_000_000)}
+        if last.state == "stuck":
+            return {**ended, "before_exit_status": STUCK_STATUS, "before_reason": f"stuck: {last.reason}"}
+        return ended
 
     def _open_store(self, is_over: Callable[[], bool]) -> Store | None:
         """Open the database; as long as another program holds it, wait. None when it *is_over* before that."""
@@ -161,15 +210,19 @@ class Supervisor:
         if parts.session is not None and self._record is not None:
             logger.info("raw messages go to {}, {} MB at most", self._record.folder, self._record.megabytes)
             parts.session.start()
-        for thread in parts.threads:
+        for thread in self._threads:
             thread.start()
+        if self._end is not None:
+            self._watchdog.start()
         self._state = "running"
+        self._notifier.ready()
 
     def _watch(self, is_over: Callable[[], bool]) -> None:
         """Look at everything a few times a second, until it is time to stop."""
         while not is_over():
+            self._pulse.beat()
             self.turn(time.monotonic())
-            for thread in self._parts.threads:
+            for thread in self._threads:
                 if not thread.is_alive():
                     raise thread.error or RuntimeError(f"the {thread.name} thread has ended by itself")
             time.sleep(_POLL_SECONDS)
@@ -192,7 +245,9 @@ class Supervisor:
             self._log_heartbeat()
         gap = parts.restart_gap
         if gap is not None and all(feed.is_complete() for feed in parts.feeds_of_trades()):
-            parts.tell(GapOpened(cause=gap.cause, from_us=gap.from_us, to_us=time.time_ns() // 1000))
+            # The clock may have been set since, or was wrong when the last data came: the longer stretch holds all of it.
+            to_us = max(time.time_ns() // 1000, parts.restart_gap_until_us)
+            parts.tell(GapOpened(cause=gap.cause, from_us=gap.from_us, to_us=to_us))
             parts.restart_gap = None
         states = [feed.state() for feed in parts.feeds]
         if states and all(state.state == "refused" for state in states):
@@ -205,21 +260,25 @@ class Supervisor:
         self._due[what] = now + every_seconds
         return True
 
-    def _stop(self) -> None:
+    def _stop(self, failure: BaseException | None) -> None:
         """Producers first: what they have put in is written before the writer goes. One deadline for all, not one each."""
         parts = self._parts
         self._state = "stopping"
+        self._notifier.stopping()
+        self._pulse.beat()
         self._write_status()
         logger.info("stopping")
         deadline, spill_after = Deadline(STOP_WITHIN_SECONDS), Deadline(SPILL_AFTER_SECONDS)
-        for thread in parts.producers:
+        producers = (*parts.producers, *self._observers)
+        for thread in producers:
             thread.stop()
-        for thread in parts.producers:
+        for thread in producers:
             thread.join(spill_after.left() / 2)
         if parts.session is not None:
             parts.session.stop()
         self._tell_covered()
         parts.tell_usage()
+        parts.tell(self._ended(failure))
         parts.writer.finish(spill_after)
         parts.writer.join(max(0.0, deadline.left() - 0.5))
         if parts.writer.is_alive():
@@ -231,11 +290,41 @@ class Supervisor:
             parts.session.join(deadline.left())
         self._state = "stopped"
         self._write_status()
+        self._watchdog.stop()
         logger.info("stopped: {} trades in {}", parts.store.trades, self._database)
+
+    def _ended(self, failure: BaseException | None) -> RunEnded:
+        """How this run ends, for its row. *failure* None: as asked."""
+        status, reason = 0, "stopped as asked"
+        if isinstance(failure, StopError):
+            status, reason = failure.exit_status, visible(failure, limit=500)
+        elif failure is not None:
+            status, reason = STUCK_STATUS, f"a defect: {type(failure).__name__}"
+        return RunEnded(
+            started_at_us=int(self._started_at * 1_000_000), ended_at_us=time.time_ns() // 1000, exit_status=status, reason=reason
+        )
 
     # What others see
 
+    def _write_stuck(self, reason: str) -> None:
+        """The last words, from the watchdog: nothing that may hang is asked."""
+        self._state = "stuck"
+        self._status_file.write(
+            Status(
+                pid=os.getpid(),
+                started_at=self._started_at,
+                written_at=time.time(),
+                version=pumpwatch.__version__,
+                state="stuck",
+                reason=reason,
+                feeds={},
+                last_commit_at=self._parts.store.last_commit_at,
+            )
+        )
+
     def _write_status(self) -> None:
+        if self._state == "stuck":
+            return
         parts = self._parts
         alarm = parts.drift.alarm
         self._status_file.write(

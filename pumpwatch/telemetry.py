@@ -8,7 +8,7 @@ import sys
 import threading
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -112,6 +112,10 @@ class Counters:
     def add(self, name: str, n: int = 1) -> None:
         with self._lock:
             self._counts[name] += n
+
+    def add_all(self, counts: Mapping[str, int]) -> None:
+        with self._lock:
+            self._counts.update(counts)
 
     def snapshot(self) -> dict[str, int]:
         """All numbers at one moment."""

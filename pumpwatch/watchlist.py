@@ -153,6 +153,7 @@ class Watchlist(WorkerThread):
 
     def work(self) -> None:
         while not self.stopping.is_set():
+            self.pulse.beat()
             self.turn(self._clock())
             self._wake.wait(POLL_SECONDS)
             self._wake.clear()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import random
+import statistics
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from loguru import logger
 
 from pumpwatch.errors import DatabaseBusy
+from pumpwatch.events import Delivery, Trade
 from pumpwatch.storage.intake import Intake
 from pumpwatch.storage.store import Store
 from pumpwatch.threads import Deadline, WorkerThread
@@ -19,6 +23,54 @@ _REMIND_SECONDS = 60.0
 _UPKEEP_SECONDS = 60.0
 _LOOK_SECONDS = 0.5
 _CHECKPOINT_SECONDS = 600.0
+
+
+#: Of commits and of the trades in them: the stretch over which they are looked at, and at most so many.
+_LATELY_SECONDS: Final = 60.0
+_MOST_LATELY: Final = 2000
+
+
+class Timings:
+    """
+    How long commits take, and how late trades are stored. The writer notes, any thread reads.
+
+    Attributes:
+        commits: That stored something.
+        seconds: That they took together.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._commits: deque[tuple[float, float]] = deque(maxlen=_MOST_LATELY)
+        self._lags: deque[tuple[float, float]] = deque(maxlen=_MOST_LATELY)
+        self.commits = 0
+        self.seconds = 0.0
+
+    def note(self, batch: Sequence[Delivery], seconds: float, wall_seconds: float) -> None:
+        """*batch* was committed in so many *seconds*; it is *wall_seconds* by the clock now (unix)."""
+        now = self._clock()
+        self.commits += 1
+        self.seconds += seconds
+        self._commits.append((now, seconds))
+        last = batch[-1]  # one of a batch will do
+        if last.source == "helius":
+            for event in last.events:
+                if type(event) is Trade and event.block_time is not None:
+                    self._lags.append((now, wall_seconds - event.block_time))
+                    return
+
+    def longest(self) -> float:
+        """Seconds of the longest commit of the last minute; 0 if there was none."""
+        return max(_lately(self._commits, self._clock()), default=0.0)
+
+    def lag_seconds(self) -> float | None:
+        """From the block time of a trade to its commit, the median of the last minute; None: there was none."""
+        lags = _lately(self._lags, self._clock())
+        return max(0.0, statistics.median(lags)) if lags else None
+
+
+def _lately(noted: deque[tuple[float, float]], now: float) -> list[float]:
+    return [value for at, value in noted.copy() if now - at <= _LATELY_SECONDS]
 
 
 class Writer(WorkerThread):
@@ -43,6 +95,7 @@ class Writer(WorkerThread):
         #: Batches that had to be tried again, and why the last one had to.
         self.retries = 0
         self.trouble: str | None = None
+        self.timings = Timings(clock)
 
     def work(self) -> None:
         try:
@@ -58,8 +111,9 @@ class Writer(WorkerThread):
 
     def turn(self) -> None:
         """Store one batch, or do one piece of upkeep."""
+        self.pulse.beat()
         batch = self._intake.take(self._batch_size, timeout_seconds=0.05 if self.stopping.is_set() else 0.25)
-        if batch and self._attempt("storing", lambda: self._store.apply(batch)):
+        if batch and self._attempt("storing", lambda: self._apply(batch)):
             self._intake.stored()
         now = self._clock()
         if now >= self._next_look and self._store.has_unsettled:
@@ -72,6 +126,11 @@ class Writer(WorkerThread):
         if now >= self._next_checkpoint:
             self._next_checkpoint = now + _CHECKPOINT_SECONDS
             self._attempt("emptying the write-ahead log", self._store.checkpoint, tries=1)
+
+    def _apply(self, batch: Sequence[Delivery]) -> None:
+        began = self._clock()
+        self._store.apply(batch)
+        self.timings.note(batch, self._clock() - began, time.time())
 
     def _attempt(self, what: str, action: Callable[[], object], *, tries: int | None = None) -> bool:
         """Do *action*, again and again while the database is busy. Return whether it was done."""
@@ -99,6 +158,7 @@ class Writer(WorkerThread):
                 return True
 
     def _pause(self, seconds: float) -> None:
+        self.pulse.beat(seconds)
         if self.stopping.is_set():
             time.sleep(min(seconds, 0.2))
         else:

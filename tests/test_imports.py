@@ -22,7 +22,7 @@ ROWS = (
     (
         *("config", "config_endpoint", "config_file", "config_model", "config_text", "config_values"),
         *("config_operations", "config_setting"),
-        *("backoff", "threads", "telemetry", "providers", "symbols", "feeds.wanted"),
+        *("backoff", "threads", "telemetry", "providers", "symbols", "process", "feeds.wanted"),
     ),
     ("storage",),
     ("read",),
@@ -45,7 +45,7 @@ ROWS = (
         "public_addresses",
         "metrics",
     ),
-    ("building", "supervisor"),
+    ("building", "supervisor", "measuring", "watchdog", "notify"),
     ("audit", "export", "export_file", "export_parquet", "export_text"),
     ("simulator",),
     ("replay", "replay_files", "replay_stage"),

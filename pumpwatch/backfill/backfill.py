@@ -186,6 +186,7 @@ class Backfill(WorkerThread):
     def work(self) -> None:
         try:
             while not self.stopping.is_set():
+                self.pulse.beat()
                 if not self.turn(time.monotonic()):
                     self._wake.wait(_IDLE_SECONDS)
                     self._wake.clear()

@@ -34,6 +34,7 @@ from pumpwatch.config import Endpoint
 from pumpwatch.config_endpoint import secret_parts
 from pumpwatch.providers import LOOPBACK, ORIGIN_HEADER, Provider
 from pumpwatch.telemetry import visible
+from pumpwatch.threads import alive
 
 __all__ = [
     "LARGEST_ANSWER_BYTES",
@@ -198,7 +199,7 @@ class Rpc:
             retry=tenacity.retry_if_exception_type(RpcAgain),
             stop=tenacity.stop_after_attempt(self._tries) | tenacity.stop_when_event_set(self._stopping),
             wait=self._wait_seconds,
-            sleep=tenacity.sleep_using_event(self._stopping),
+            sleep=self._sleep,
         )
         try:
             retrying(attempt)
@@ -206,6 +207,10 @@ class Rpc:
             if self._stopping.is_set():
                 raise RpcStopped("stopping") from None
         return outcomes
+
+    def _sleep(self, seconds: float) -> None:
+        alive(seconds)
+        self._stopping.wait(seconds)
 
     def _send(self, calls: Sequence[Call]) -> list[msgspec.Raw | RpcFailed]:
         """One request; or, from the moment when the server refuses batches, one for each call."""
@@ -242,7 +247,9 @@ class Rpc:
                 raise RpcRefused(f"{method}: refused a short while ago")
         if self._allowed is not None and not self._allowed():
             raise RpcExhausted("the month's credits of [budget] are spent")
-        if self._stopping.wait(self._pace.reserve(Counter(methods), now)):
+        wait_seconds = self._pace.reserve(Counter(methods), now)
+        alive(wait_seconds)
+        if self._stopping.wait(wait_seconds):
             raise RpcStopped("stopping")
         if self._called is not None:
             for method, number in Counter(methods).items():

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Final
 
 from pumpwatch.errors import UsageError
-from pumpwatch.simulator.faults import FAULTS
+from pumpwatch.simulator.faults import FAULTS, clock_marker, hang_marker
 from pumpwatch.simulator.grading import grade, recorded_count
 from pumpwatch.simulator.limits import PROVIDERS
 from pumpwatch.simulator.proof import Claims, claims, examine
 from pumpwatch.simulator.report import summary
 from pumpwatch.simulator.simulator import Simulator
+from pumpwatch.watchdog import EXIT_STATUS as STUCK_STATUS
 
 #: The worker must have subscribed by then.
 _START_SECONDS: Final = 30.0
@@ -65,6 +66,7 @@ _SETTINGS: Final[Mapping[str, str]] = {
     "PUMPWATCH_BACKFILL_ANCHOR_IDLE_SECONDS": "5",
     "PUMPWATCH_BACKFILL_BREAK_GRACE_SECONDS": "1.5",
     "PUMPWATCH_PRICES_REFRESH_SECONDS": "2",
+    "PUMPWATCH_PUMPWATCH_STUCK_AFTER_SECONDS": "15",
 }
 
 
@@ -76,6 +78,7 @@ class Worker:
     folder: Path
     log: Path
     options: tuple[str, ...] = ()
+    database: Path | None = None
     process: subprocess.Popen[bytes] | None = None
     asked_to_stop: bool = False
 
@@ -105,8 +108,19 @@ class Worker:
         self.start()
 
     def ended(self) -> int | None:
-        """Its exit status, None while it runs."""
-        return None if self.process is None else self.process.poll()
+        """Its exit status, None while it runs. One that was made to hang and has ended itself is started again, as cron would."""
+        status = None if self.process is None else self.process.poll()
+        if (
+            status == STUCK_STATUS
+            and not self.asked_to_stop
+            and self.database is not None
+            and hang_marker(self.database).exists()
+        ):
+            if not clock_marker(self.database).exists():
+                self.start()
+                _say("  the worker has noticed that it hangs, and is started again")
+            return None
+        return status
 
     def stop(self) -> int | None:
         """Ask it to stop, as Ctrl-C does; None if it had to be killed."""
@@ -168,7 +182,7 @@ def run_demo(
         with Simulator(
             seed=int(time.time()), rate=rate, provider=provider, chain_delay_seconds=0.25, database=target
         ) as simulator:
-            worker = Worker(worker_environment(simulator, target, provider), folder, folder / "worker.log", played)
+            worker = Worker(worker_environment(simulator, target, provider), folder, folder / "worker.log", played, target)
             simulator.kill_worker = worker.kill
             worker.start()
             settled = True

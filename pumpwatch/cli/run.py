@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import tempfile
 import time
@@ -12,6 +13,7 @@ from types import FrameType
 
 from loguru import logger
 
+from pumpwatch.cli.hung import end_hung_worker
 from pumpwatch.config import Settings
 from pumpwatch.errors import AlreadyRunning, UsageError
 from pumpwatch.feeds.opens import state_folder, stored_wait
@@ -48,7 +50,8 @@ def run_worker(
     Record until a signal comes or *for_seconds* have passed.
 
     Args:
-        if_not_running: For cron: end quietly with 0 when a worker runs already, or while a server's refusal says wait.
+        if_not_running: For cron: end quietly with 0 when a worker runs already (one that hangs is ended and replaced), or while a
+            server's refusal says wait.
         simulator: The endpoints are our own simulator's: the database is marked so, and its faults work.
         provider: What the simulator plays.
         record: Where the raw messages of the feeds go; the folder is made when it is missing.
@@ -71,14 +74,19 @@ def run_worker(
     # What is remembered of a played server must not slow down the real ones, nor another demo.
     folder = beside(settings.pumpwatch.database, "servers") if simulator else state_folder()
     origin = "simulator" if simulator else "mainnet"
-    supervisor = Supervisor(settings, origin=origin, provider=provider, folder=folder, record=record)
-    try:
+
+    def record_until_stopped() -> int:
+        # A process that hangs is ended from within, without any of Python's own last steps, which may hang as well.
+        supervisor = Supervisor(settings, origin=origin, provider=provider, folder=folder, record=record, end=os._exit)
         with _stop_signals() as signals:
             return supervisor.run(stop_requested=signals.requested, for_seconds=for_seconds)
+
+    try:
+        return record_until_stopped()
     except AlreadyRunning:
-        if if_not_running:
-            return 0
-        raise
+        if not if_not_running:
+            raise
+        return record_until_stopped() if end_hung_worker(settings.pumpwatch.database) else 0
 
 
 def _make_folder(folder: Path) -> None:

@@ -89,6 +89,8 @@ class Feed(WorkerThread):
         self._endpoint = endpoint
         self._settings = connection
         self._idle_seconds = idle_seconds
+        #: Its watchdog ends a connection that is silent for longer, or does not open.
+        self._quiet_seconds = idle_seconds + connection.connect_timeout_seconds
         self._deliver = deliver
         self._room = room
         self._origin = origin
@@ -173,6 +175,7 @@ class Feed(WorkerThread):
 
     def turn(self) -> None:
         """Wait for what stands before the next connection, or make it, and wait for what stands after it."""
+        self.pulse.beat()
         quiet = self._patience.before_open()
         if quiet is None:
             ending = self._connect_and_read()
@@ -211,6 +214,7 @@ class Feed(WorkerThread):
         self._connection = connection
         if self.stopping.is_set():  # stop() came before there was a connection to end
             connection.end(_STOPPED)
+        self.pulse.beat(self._quiet_seconds)
         ending = connection.run()
         self._connection = None
         self._note_first_message()
@@ -239,13 +243,16 @@ class Feed(WorkerThread):
         is_loud = quiet.state in ("refused", "exhausted", "banned?")
         level = ("ERROR" if is_news else "INFO") if is_loud else "WARNING"
         logger.log(level, "{}: {}; connecting again in {:.1f} s", self.name, quiet.reason, quiet.seconds)
+        self.pulse.beat(quiet.seconds)
         self.stopping.wait(quiet.seconds)
 
     def _pause(self, at_least_seconds: float) -> None:
         self._set_state("paused", "there is no room for more: the database takes nothing now")
         logger.error("{} paused: {}", self.name, self.state().reason)
+        self.pulse.beat(at_least_seconds)
         self.stopping.wait(at_least_seconds)
         while not self.stopping.is_set() and not self._room():
+            self.pulse.beat()
             self.stopping.wait(self._waits.tick_seconds)
         self._is_full = False
 
@@ -297,6 +304,7 @@ class Feed(WorkerThread):
 
     def receive(self, message: bytes, *, is_binary: bool) -> bool:
         """Take one message, received now."""
+        self.pulse.beat(self._quiet_seconds)
         now_us = time.time_ns() // 1000
         self._keep_raw(message, is_binary, now_us)
         return self.receive_at(message, now_us, is_binary=is_binary)

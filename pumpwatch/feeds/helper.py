@@ -28,6 +28,7 @@ class Helper(WorkerThread):
         while not self.stopping.is_set():
             self._woken.wait(self._tick_seconds)
             self._woken.clear()
+            self.pulse.beat()
             self._step()
 
     def run(self) -> None:

@@ -36,6 +36,9 @@ _GARBAGE: Final = (
     b"\x88\x02\x03\xee",  # a close code that must not be sent
 )
 
+#: An hour, as when summer time is mistaken for a time zone; seconds, as when a clock is set; half a day.
+_CLOCK_JUMPS_SECONDS: Final = (3600.0, -3600.0, 20.0, -20.0, -43_200.0)
+
 #: A frame that promises a megabyte, and 5 bytes of it.
 _HALF_FRAME: Final = b"\x81\x7f" + (2**20).to_bytes(8, "big") + b'{"sig'
 
@@ -290,10 +293,46 @@ def _fill_disk(marker: Path, seconds: float, stopping: threading.Event) -> None:
         marker.unlink(missing_ok=True)
 
 
+def hang_marker(database: Path) -> Path:
+    """While this file exists, a worker under :mod:`worker_faults` hangs in its next transaction. The next worker removes it."""
+    return database.with_name(database.name + ".hang")
+
+
+def _hang(simulator: Simulator, options: Options) -> str | None:
+    del options
+    if simulator.database is None or not simulator.database.exists():
+        return None
+    hang_marker(simulator.database).touch()
+    return "the worker's next transaction never ends"
+
+
+def clock_marker(database: Path) -> Path:
+    """While this file exists, the clock of a worker under :mod:`worker_faults` is wrong by the seconds in it."""
+    return database.with_name(database.name + ".clock")
+
+
+def _clock(simulator: Simulator, options: Options) -> str | None:
+    if simulator.database is None or not all(server.open_clients() for server in simulator.next_servers()):
+        return None
+    offset_seconds = simulator.rng.choice(_CLOCK_JUMPS_SECONDS)
+    simulator.background(_shift_clock, clock_marker(simulator.database), offset_seconds, options.seconds, simulator.stopping)
+    return f"the worker's clock is wrong by {offset_seconds:+g} s for {options.seconds:g} s"
+
+
+def _shift_clock(marker: Path, offset_seconds: float, seconds: float, stopping: threading.Event) -> None:
+    part = marker.with_name(f"{marker.name}.part")
+    part.write_text(str(offset_seconds), encoding="ascii")
+    part.replace(marker)
+    try:
+        stopping.wait(seconds)
+    finally:
+        marker.unlink(missing_ok=True)
+
+
 def _kill(simulator: Simulator, options: Options) -> str | None:
     del options
-    if simulator.kill_worker is None:
-        return None
+    if simulator.kill_worker is None or (simulator.database is not None and clock_marker(simulator.database).exists()):
+        return None  # of a time that nobody knows nothing could be graded: a worker that begins in the wrong hour
     simulator.kill_worker()
     return "killed the worker"
 
@@ -321,6 +360,8 @@ FAULTS: Final[dict[str, Fault]] = {
         Fault("rpc_off", "RPC closes every connection without an answer", _rpc_off),
         Fault("lock_database", "somebody else holds the database's write lock", _lock_database),
         Fault("disk_full", "SQLite has no room left", _disk_full),
+        Fault("clock", "the worker's clock jumps, and back again", _clock),
+        Fault("hang", "a transaction of the worker never ends", _hang),
         Fault("kill", "the worker process is killed", _kill),
     )
 }

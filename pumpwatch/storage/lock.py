@@ -9,6 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from pumpwatch.errors import AlreadyRunning, DatabaseError
+from pumpwatch.process import identity
 
 
 class WriterLock:
@@ -44,14 +45,24 @@ class WriterLock:
                 f"{self._database.parent} cannot be written ({error.strerror}): choose another `database`"
             ) from error
         with contextlib.suppress(OSError):
-            self._pid_file.write_text(str(os.getpid()), encoding="utf-8")
+            self._pid_file.write_text(f"{os.getpid()}\n{identity(os.getpid()) or ''}\n", encoding="utf-8")
 
     def holder(self) -> int | None:
         """Pid of the last process that took the lock. It may be gone: only the lock itself tells."""
+        pid, _ = self._noted()
+        return pid
+
+    def running_holder(self) -> int | None:
+        """Pid of the last process that took the lock, if that very process still runs; None too where that cannot be proven."""
+        pid, noted = self._noted()
+        return pid if pid is not None and noted and noted == identity(pid) else None
+
+    def _noted(self) -> tuple[int | None, str]:
         try:
-            return int(self._pid_file.read_text(encoding="utf-8"))
+            pid, _, noted = self._pid_file.read_text(encoding="utf-8").partition("\n")
+            return int(pid), noted.strip()
         except (OSError, ValueError):
-            return None
+            return None, ""
 
     def release(self) -> None:
         """Give the lock back. Idempotent."""

@@ -58,6 +58,7 @@ class Recording:
 
     Attributes:
         has_gaps: Whether a gap was among the events.
+        counts: What was set aside, or passed over by design (*passed_over*), by kind.
         kept: Messages kept as rejected or unread.
         kept_bytes: And their bytes.
     """
@@ -71,7 +72,8 @@ class Recording:
         self._to_judge: set[int] = set()
         self._mayhem: set[int] = set()
         self._late: list[Anchor | Listed | GapFilling | GapFilled] = []
-        self._counts: dict[str, int] = {}
+        self.counts: dict[str, int] = {}
+        self.passed_over: dict[str, int] = {}
         self._figures = Figures(connection, chains)
         self._trades = Trades(connection, ids, recent, chains, self._figures)
         self.has_gaps = False
@@ -95,8 +97,8 @@ class Recording:
         if trades:
             self._trades.write(trades)
         self._link_and_judge()
-        if self._counts:
-            self._connection.exec_driver_sql(statements.ADD_TO_COUNT, sorted(self._counts.items()))
+        if counts := sorted([*self.counts.items(), *self.passed_over.items()]):
+            self._connection.exec_driver_sql(statements.ADD_TO_COUNT, counts)
 
     def _collect(self, deliveries: Sequence[Delivery]) -> list[Arrival]:
         """Make every address of the batch known; return its trades with their source and time."""
@@ -211,7 +213,7 @@ class Recording:
             case Anchor() | Listed() | GapFilling() | GapFilled():
                 self._late.append(event)
             case Counted():
-                self._count(event.kind)
+                self.passed_over[event.kind] = self.passed_over.get(event.kind, 0) + 1
             case SpellStarted():
                 self._execute(statements.START_SPELL, [(event.kind, event.address, event.reason, event.at_us)])
                 self._judge_watched(event)
@@ -336,12 +338,9 @@ class Recording:
         raw = event.raw[:_LONGEST_RAW_BYTES]
         values = (delivery.received_at_us, delivery.source, event.kind, reason, event.signature, event.slot, raw)
         self._execute(statements.INSERT_UNREAD if event.ours else statements.INSERT_REJECTED, [values])
-        self._count(event.kind)
+        self.counts[event.kind] = self.counts.get(event.kind, 0) + 1
         self.kept += 1
         self.kept_bytes += len(raw)
-
-    def _count(self, kind: str) -> None:
-        self._counts[kind] = self._counts.get(kind, 0) + 1
 
     def _execute(self, statement: str, parameters: Sequence[tuple[object, ...]]) -> None:
         if parameters:

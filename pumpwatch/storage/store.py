@@ -23,6 +23,7 @@ from pumpwatch.storage.ids import Ids
 from pumpwatch.storage.judging import Judging, Unsettled
 from pumpwatch.storage.recent import RecentSignatures
 from pumpwatch.storage.recording import Recording
+from pumpwatch.telemetry import Counters
 
 #: A value that cannot be written raises one of these; SQLAlchemy does not wrap all of what the driver raises. An OperationalError
 #: is about the file, or a defect of ours.
@@ -55,6 +56,7 @@ class Store:
         trades: Rows in trade_log now.
         gaps_open: Gaps that nobody has closed.
         last_commit_at: Unix seconds of the last commit that stored something, None before the first.
+        set_aside: By kind, since the start: what could not be read; *passed_over*: what is not recorded by design.
     """
 
     def __init__(self, engine: sa.Engine, path: Path, *, break_grace_seconds: float = 5.0, everything: bool = False) -> None:
@@ -74,6 +76,9 @@ class Store:
         self.trades = int(self._read("SELECT ifnull(sum(trades), 0) FROM tokens")[0][0])
         self.gaps_open = self._read(_OPEN_GAPS)[0][0]
         self.last_commit_at: float | None = None
+        self.set_aside = Counters()
+        self.passed_over = Counters()
+        self._to_count: list[tuple[dict[str, int], dict[str, int]]] = []
         self._kept_since_prune = 0
         self._kept_bytes_since_prune = 0
 
@@ -147,17 +152,22 @@ class Store:
             DatabaseError: The file is damaged.
 
         """
+        self._to_count.clear()
         with database.translated(self._path):
             try:
                 with self._engine.begin() as connection:
                     added = self._write(connection, deliveries)
             except _POISON as error:
                 reason = type(error).__name__
+                self._to_count.clear()
                 logger.warning("a batch of {} was not storable as a whole ({}): storing one by one", len(deliveries), reason)
                 added = self._apply_one_by_one(deliveries)
         self._stale = False
         self.trades += added
         self.last_commit_at = time.time()
+        for set_aside, passed_over in self._to_count:
+            self.set_aside.add_all(set_aside)
+            self.passed_over.add_all(passed_over)
 
     def _apply_one_by_one(self, deliveries: Sequence[Delivery]) -> int:
         with self._engine.begin() as connection:
@@ -183,6 +193,7 @@ class Store:
         judging = self._judging(connection, now_us)
         recording = Recording(connection, self._ids, self._recent, self._chains, judging)
         recording.write(deliveries)
+        self._to_count.append((recording.counts, recording.passed_over))
         connection.exec_driver_sql(statements.SET_META, ("last_commit_us", str(now_us)))
         self._kept_since_prune += recording.kept
         self._kept_bytes_since_prune += recording.kept_bytes
