@@ -19,6 +19,7 @@ import psutil
 from loguru import logger
 
 from pumpwatch import status as status_file
+from pumpwatch.errors import AlreadyRunning
 from pumpwatch.status import STALE_SECONDS, Status, StatusUnreadable
 from pumpwatch.storage.lock import WriterLock, beside
 
@@ -27,6 +28,7 @@ BETWEEN_LOOKS_SECONDS: Final = 30.0
 
 #: How long an end that was asked for may take before it is forced, and a forced one.
 _END_SECONDS: Final = 10.0
+_LOOK_SECONDS: Final = 0.1
 
 #: A worker in another state is busy with something that has no upper bound: an update of a large file, say.
 _STATES: Final = ("running", "stopping", "stuck")
@@ -88,13 +90,22 @@ def _end(pid: int, lock: WriterLock) -> bool:
             return False
         for end in (process.terminate, process.kill):
             end()
-            with contextlib.suppress(psutil.TimeoutExpired):
-                process.wait(_END_SECONDS)
+            if _is_freed(lock):
                 return True
     except psutil.NoSuchProcess:
-        return True
+        return _is_freed(lock)
     except psutil.Error as error:
         logger.error("the worker (pid {}) hangs and cannot be ended ({}): end it by hand", pid, type(error).__name__)
         return False
     logger.error("the worker (pid {}) hangs in the operating system and cannot be ended: look at the disk", pid)
+    return False
+
+
+def _is_freed(lock: WriterLock) -> bool:
+    """Wait for the lock: a process that is dead but not yet taken note of by its parent holds none."""
+    ends = time.monotonic() + _END_SECONDS
+    while time.monotonic() < ends:
+        with contextlib.suppress(AlreadyRunning), lock:
+            return True
+        time.sleep(_LOOK_SECONDS)
     return False
