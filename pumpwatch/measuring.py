@@ -137,7 +137,8 @@ def _feed(feed: Feed) -> FeedVitals:
         last_data_at=state.last_data_at,
         reason=state.reason,
         connects_total=state.connects,
-        drops_total={},
+        drops_total=dict(state.drops),
+        failed_connects_total=dict(state.failed_connects),
         messages_total=state.messages,
         trades_total=state.trades,
     )

@@ -19,7 +19,8 @@ class FeedVitals(msgspec.Struct, frozen=True, kw_only=True):
         name: ``pumpportal`` or ``helius``.
         state: As in the status file; *since* and *last_data_at* are unix seconds.
         reason: Why it is not connected, or what it does not deliver although it is; empty when all is well.
-        drops_total: Lost connections by their cause (``closed``, ``cut``, ``silent``, ``ping``, ``refused``, ...): few and fixed.
+        drops_total: Lost connections by their cause (``closed``, ``cut``, ``silent``, ``ping``, ...: those of
+            :data:`pumpwatch.feeds.outcome.DropCause`), and *failed_connects_total* attempts that never became one.
     """
 
     name: str
@@ -31,6 +32,7 @@ class FeedVitals(msgspec.Struct, frozen=True, kw_only=True):
     drops_total: dict[str, int]
     messages_total: int
     trades_total: int
+    failed_connects_total: dict[str, int] = {}
 
 
 class ProviderCost(msgspec.Struct, frozen=True, kw_only=True):

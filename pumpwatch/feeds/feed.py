@@ -11,6 +11,7 @@ import math
 import ssl
 import time
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar, Final
@@ -124,6 +125,8 @@ class Feed(WorkerThread):
         self._is_noted = False
         self._trades = 0
         self._connects = 0
+        self._drops: Counter[str] = Counter()
+        self._failed_connects: Counter[str] = Counter()
         self._defects = 0
         self._sampled_at: dict[str, float] = {}
         self._last_data_us: int | None = None
@@ -148,6 +151,8 @@ class Feed(WorkerThread):
             trades=self._trades,
             reason=reason or self._note,
             connects=self._connects,
+            drops=dict(self._drops),
+            failed_connects=dict(self._failed_connects),
         )
 
     def is_complete(self) -> bool:
@@ -223,9 +228,15 @@ class Feed(WorkerThread):
             connected_seconds=connection.connected_seconds,
             had_data=self._had_data_since(connection),
         )
+        self._count_end(ending, was_open=connection.connected_seconds > 0)
         if connection.connected_seconds and ending.kind not in ("stopped", "wrong origin"):
             self._coverage.lose(ending)
         return ending
+
+    def _count_end(self, ending: Ending, *, was_open: bool) -> None:
+        if ending.cause is not None:
+            is_drop = was_open and ending.kind != "wrong origin"  # that one was not counted as a connect either
+            (self._drops if is_drop else self._failed_connects)[ending.cause] += 1
 
     def _had_data_since(self, connection: Connection) -> bool:
         opened_us = time.time_ns() // 1000 - int(connection.connected_seconds * 1_000_000)

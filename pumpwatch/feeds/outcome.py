@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 from websocket import WebSocketBadStatusException, WebSocketConnectionClosedException
 
@@ -16,10 +16,32 @@ EndingKind: TypeAlias = Literal[
     "lost", "silent", "not opened", "slow down", "unwelcome", "refused", "exhausted", "wrong origin", "spill full", "stopped"
 ]
 
+#: One word for counters: the kinds, with what is lost told apart.
+DropCause: TypeAlias = Literal[
+    "closed",
+    "cut",
+    "ping",
+    "silent",
+    "not opened",
+    "slow down",
+    "unwelcome",
+    "refused",
+    "exhausted",
+    "wrong origin",
+    "spill full",
+]
+DROP_CAUSES: Final[tuple[DropCause, ...]] = get_args(DropCause)
+
+#: What the library says when a pong does not come.
+_PING_TEXT: Final = "ping/pong timed out"
+
 #: What a provider's plan says when its monthly credits are gone. The code is that of a mere slow-down: only the text tells.
 EXHAUSTED_TEXT: Final = "max usage reached"
 
 _SHOWN_CHARACTERS = 160
+
+#: Lower numbers are HTTP statuses.
+_FIRST_CLOSE_CODE: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +60,17 @@ class Ending:
     reason: str
     status: int | None = None
     retry_after_seconds: float | None = None
+
+    @property
+    def cause(self) -> DropCause | None:
+        """The kind, and of what is lost how: ``closed`` by the server, no answer to a ``ping``, ``cut``. None: we stopped."""
+        if self.kind == "stopped":
+            return None
+        if self.kind != "lost":
+            return self.kind
+        if self.reason == _PING_TEXT:
+            return "ping"
+        return "cut" if self.status is None or self.status < _FIRST_CLOSE_CODE else "closed"
 
 
 class HandshakeUnfit(TransientError):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 State: TypeAlias = Literal["connecting", "connected", "waiting", "refused", "banned?", "exhausted", "paused", "stopped"]
@@ -18,6 +19,8 @@ class FeedState:
         last_data_at: Unix seconds of the last data; None before the first.
         reason: Why it is in this state, or what is wrong with it though it is connected; empty when all is well.
         connects: Handshakes that were completed since the start.
+        drops: Connections that had been open and ended, by :data:`pumpwatch.feeds.outcome.DropCause`; ours to stop not counted.
+        failed_connects: Attempts that never became a connection, likewise.
     """
 
     name: str
@@ -28,3 +31,5 @@ class FeedState:
     trades: int
     reason: str
     connects: int
+    drops: Mapping[str, int] = field(default_factory=dict)
+    failed_connects: Mapping[str, int] = field(default_factory=dict)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pumpwatch.feeds import grouping
 from pumpwatch.feeds.grouping import Grouping
 from pumpwatch.feeds.helius import _meaning
-from pumpwatch.feeds.outcome import HandshakeUnfit, ending_of
+from pumpwatch.feeds.outcome import Ending, HandshakeUnfit, ending_of
 from pumpwatch.feeds.pace import Pace
 from pumpwatch.feeds.subscriptions import SLOTS, Subscriptions, Target
 from pumpwatch.feeds.unheard import Unheard
@@ -267,6 +267,22 @@ def test_no_limit_is_no_limit() -> None:
 
 def test_no_error_is_a_lost_connection() -> None:
     assert ending_of(None).kind == "lost"
+
+
+@pytest.mark.parametrize(
+    ("ending", "cause"),
+    [
+        (ending_of(None), "cut"),
+        (ending_of(ConnectionResetError()), "cut"),
+        (ending_of(websocket.WebSocketTimeoutException("ping/pong timed out")), "ping"),
+        (ending_of(websocket.WebSocketBadStatusException("", 502, "", {}, b"")), "cut"),
+        (Ending(kind="lost", reason="the server closed with code 1001", status=1001), "closed"),
+        (Ending(kind="silent", reason="no data for 10 s"), "silent"),
+        (Ending(kind="stopped", reason="stopped"), None),
+    ],
+)
+def test_an_ending_has_one_word_for_counters(ending: Ending, cause: str | None) -> None:
+    assert ending.cause == cause
 
 
 def test_an_unfit_answer_without_a_status_is_unwelcome() -> None:

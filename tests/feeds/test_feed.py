@@ -103,6 +103,25 @@ def test_each_handshake_is_counted_as_a_connection(server: Any, feed: StartFeed,
     wait_until(lambda: counted == [1, 1])
 
 
+def test_lost_connections_and_failed_attempts_are_counted_apart_by_cause(
+    server: Any, feed: StartFeed, wait_until: WaitUntil
+) -> None:
+    started = feed()
+    wait_until(lambda: started.state().state == "connected" and server.accepted == 1)
+    server.drop()
+    wait_until(lambda: started.state().connects == 2 and server.accepted == 2)
+    server.status = (401, {}, b"no")
+    server.close_with(1001, "going away")
+    wait_until(lambda: started.state().state == "refused")
+    refusals = started.state().failed_connects["refused"]
+    started.stop()
+    started.join(5)
+
+    assert started.state().drops == {"cut": 1, "closed": 1}
+    assert refusals >= 1
+    assert set(started.state().failed_connects) == {"refused"}
+
+
 # Refusals
 
 
