@@ -67,7 +67,8 @@ class TokenAudit(msgspec.Struct, frozen=True):
     What is proven of one token.
 
     Attributes:
-        trades: As ``trade_log`` has them; *provisional* of them prove nothing.
+        trades: As ``trade_log`` has them, and those that were pruned; *provisional* of them prove nothing.
+        baseline_slot: Up to this slot trades were pruned: what they proved is taken from the baseline. None: none were.
         links: Pairs of neighbours that link to the last unit.
         breaks: How many do not; the first of them are in *missing*.
         is_watched: Now.
@@ -93,6 +94,7 @@ class TokenAudit(msgspec.Struct, frozen=True):
     holes: int
     reason: str | None
     chain: Literal["agrees", "differs", "no account"] | None = None
+    baseline_slot: int | None = None
 
     @property
     def is_proven(self) -> bool:
@@ -117,13 +119,18 @@ def audit(
 
 def audit_token(record: Record, *, now_us: int, asked: AnchorSeen | None = None) -> TokenAudit:
     """Prove one token again, as of *now_us*: when the file was last written."""
-    token, tally, chain = record.token, _Tally(), Chain()
+    token, tally, chain = record.token, _Tally(), Chain(record.begun)
     facts = token.facts
     steps = _in_order(tally.steps(record.trades), record)
     matched: list[AnchorSeen] = []
     unmatched: list[AnchorSeen] = []
     known = record.anchors if asked is None else [*record.anchors, asked]
-    anchors = sorted((anchor for anchor in known if anchor.exists), key=attrgetter("venue", "slot"))
+    baseline = record.baseline
+    begins = -1 if baseline is None else baseline.slot
+    if baseline is not None:
+        tally.trades = baseline.trades
+    # What an account showed before the baseline's end, only trades that are gone could explain; newer ones prove more.
+    anchors = sorted((anchor for anchor in known if anchor.exists and anchor.slot >= begins), key=attrgetter("venue", "slot"))
     for step in steps:
         while anchors and (anchors[0].venue, anchors[0].slot) < (step.venue, step.slot):
             _match(anchors.pop(0), chain, record, matched, unmatched)
@@ -155,6 +162,7 @@ def audit_token(record: Record, *, now_us: int, asked: AnchorSeen | None = None)
         holes=judged.holes,
         reason=_no_account(record, matched) or judged.reason,
         chain=_answer(asked, matched),
+        baseline_slot=None if baseline is None else baseline.slot,
     )
 
 
@@ -205,7 +213,8 @@ def _in_order(steps: Iterator[Step], record: Record) -> Iterator[Step]:
     """The chain's order: chain_key has it, unless states may repeat or something else than trades moved the reserves."""
     if not record.changes and not record.token.facts.is_mayhem:
         return steps
-    return link_slots(heapq.merge(steps, record.changes, key=attrgetter("venue", "slot")))
+    after = None if record.baseline is None else record.baseline.state
+    return link_slots(heapq.merge(steps, record.changes, key=attrgetter("venue", "slot")), after=after)
 
 
 def _match(anchor: AnchorSeen, chain: Chain, record: Record, matched: list[AnchorSeen], unmatched: list[AnchorSeen]) -> None:

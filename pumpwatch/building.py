@@ -20,7 +20,7 @@ from pumpwatch import redecode
 from pumpwatch.backfill.backfill import Backfill
 from pumpwatch.backfill.rpc import Rpc
 from pumpwatch.budget import HELIUS, PUMPPORTAL, Budget
-from pumpwatch.commands import Answer, Request, directory_of
+from pumpwatch.commands import PRUNE, Answer, Request, directory_of
 from pumpwatch.config import Settings
 from pumpwatch.decode.solana import Notified
 from pumpwatch.decode.transactions import Fetched
@@ -103,7 +103,10 @@ class Parts:
             spill_bytes=settings.writer.spill_megabytes * 1024 * 1024,
             now_us=now_us,
         )
-        self.writer = Writer(store, self.intake, batch_size=settings.writer.batch_size)
+        self.pruner = store.pruner(
+            trade_days=settings.retention.trade_days, max_bytes=int(settings.retention.max_database_gb * 1e9)
+        )
+        self.writer = Writer(store, self.intake, batch_size=settings.writer.batch_size, pruner=self.pruner)
         self.chain = chain = self._provider(settings.helius.ws.host, is_loopback=settings.helius.ws.is_loopback)
         self.budget = Budget(
             pumpportal_sol_per_day=settings.budget.pumpportal_sol_per_day,
@@ -296,8 +299,18 @@ class Parts:
     def _handlers(self) -> Mapping[str, Callable[[Request], Answer]]:
         """What other processes may ask beside the watch list."""
         database = self._settings.pumpwatch.database
-        redecoding = {redecode.COMMAND: redecode.handler(database, self.intake)}
-        return redecoding if self.backfill is None else {**redecoding, **self.backfill.asked.handlers()}
+        handlers = {redecode.COMMAND: redecode.handler(database, self.intake), PRUNE: self._on_prune}
+        return handlers if self.backfill is None else {**handlers, **self.backfill.asked.handlers()}
+
+    def _on_prune(self, request: Request) -> Answer:
+        try:
+            days = float(request.arguments.get("older_than_days", ""))
+        except ValueError:
+            return Answer(ok=False, text="older_than_days is no number")
+        if not days > 0:
+            return Answer(ok=False, text="older_than_days must be more than 0")
+        self.pruner.ask(days)
+        return Answer(ok=True, text=f"the worker takes trades older than {days:g} days out from now on, a few at a time")
 
     # What connects the parts; called by their threads
 

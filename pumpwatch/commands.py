@@ -25,6 +25,9 @@ from pumpwatch.errors import TransientError
 from pumpwatch.storage.lock import beside
 from pumpwatch.telemetry import visible
 
+#: The command that takes old trades out.
+PRUNE: Final = "prune"
+
 #: A request or answer older than this has nobody waiting for it.
 STALE_SECONDS: Final = 60.0
 

@@ -149,14 +149,22 @@ class Chain:
             self._insert(segment)
 
     @classmethod
-    def of(cls, steps: Iterable[Step]) -> Chain:
+    def of(cls, steps: Iterable[Step], *, begun: Iterable[Segment] = (), after: State | None = None) -> Chain:
         """
         Link all steps of a token anew, slot by slot, and inside a slot as they fit best. All its segments count as new.
 
         For tokens whose states repeat (mayhem): there the order of arrival can have linked otherwise.
+
+        Args:
+            begun: The segments of steps that are known by these alone, before all others; *after*: the state that they leave.
+
         """
         chain = cls()
-        for step in in_linked_order(steps):
+        for segment in begun:
+            segment.id = None
+            chain._insert(segment)
+            chain._changed[segment] = None
+        for step in in_linked_order(steps, after=after):
             chain.add(step)
         return chain
 
@@ -269,18 +277,24 @@ class Chain:
             listed.remove(segment)
 
 
-def in_linked_order(steps: Iterable[Step]) -> Iterator[Step]:
-    """Yield all steps of a token in the chain's order: venue, slot, and inside a slot as they link to what was before it."""
-    return link_slots(sorted(steps, key=attrgetter("venue", "slot", "key")))
+def in_linked_order(steps: Iterable[Step], *, after: State | None = None) -> Iterator[Step]:
+    """
+    Yield all steps of a token in the chain's order: venue, slot, and inside a slot as they link to what was before it.
+
+    Args:
+        after: The state in which they begin, of their first venue; None: not known.
+
+    """
+    return link_slots(sorted(steps, key=attrgetter("venue", "slot", "key")), after=after)
 
 
-def link_slots(steps: Iterable[Step]) -> Iterator[Step]:
-    """Yield *steps*, which come in order of venue and slot, in the chain's order, holding one slot at a time."""
-    venue, state = CURVE, None
+def link_slots(steps: Iterable[Step], *, after: State | None = None) -> Iterator[Step]:
+    """Yield *steps*, which come in order of venue and slot, in the chain's order, one slot at a time; *after* as above."""
+    venue, state = None, after
     for (of_venue, _), group in groupby(steps, key=attrgetter("venue", "slot")):
         in_slot = list(group)
         if of_venue != venue:
-            venue, state = of_venue, None
+            venue, state = of_venue, None if venue is not None else state
         for place in order_by_linking(state, in_slot) if len(in_slot) > 1 else (0,):
             state = in_slot[place].after
             yield in_slot[place]

@@ -14,6 +14,7 @@ from loguru import logger
 from pumpwatch.errors import DatabaseBusy
 from pumpwatch.events import Delivery, Trade
 from pumpwatch.storage.intake import Intake
+from pumpwatch.storage.pruner import Pruner
 from pumpwatch.storage.store import Store
 from pumpwatch.threads import Deadline, WorkerThread
 
@@ -23,6 +24,9 @@ _REMIND_SECONDS = 60.0
 _UPKEEP_SECONDS = 60.0
 _LOOK_SECONDS = 0.5
 _CHECKPOINT_SECONDS = 600.0
+
+#: Between two steps of taking old trades out, each of some 20 ms: what is new goes first.
+_PRUNING_SECONDS = 0.1
 
 
 #: Of commits and of the trades in them: the stretch over which they are looked at, and at most so many.
@@ -82,11 +86,21 @@ class Writer(WorkerThread):
     committed at the deadline goes to the spill file.
     """
 
-    def __init__(self, store: Store, intake: Intake, *, batch_size: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        store: Store,
+        intake: Intake,
+        *,
+        batch_size: int,
+        pruner: Pruner | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         super().__init__("writer")
         self._store = store
         self._intake = intake
         self._batch_size = batch_size
+        self._pruner = pruner
+        self._next_pruning = clock()
         self._clock = clock
         self._deadline: Deadline | None = None
         self._next_upkeep = clock() + _UPKEEP_SECONDS
@@ -123,9 +137,16 @@ class Writer(WorkerThread):
             self._next_upkeep = now + _UPKEEP_SECONDS
             self._store.check_file()
             self._attempt("taking old messages out", lambda: self._store.prune(now_us=time.time_ns() // 1000), tries=1)
+        if self._pruner is not None and now >= self._next_pruning and len(batch) < self._batch_size and self._pruner.is_due():
+            self._next_pruning = now + _PRUNING_SECONDS
+            self._attempt("taking old trades out", self._prune, tries=1)
         if now >= self._next_checkpoint:
             self._next_checkpoint = now + _CHECKPOINT_SECONDS
             self._attempt("emptying the write-ahead log", self._store.checkpoint, tries=1)
+
+    def _prune(self) -> None:
+        assert self._pruner is not None
+        self._pruner.step(now_us=time.time_ns() // 1000)
 
     def _apply(self, batch: Sequence[Delivery]) -> None:
         began = self._clock()

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from pumpwatch.breaks import is_end
 from pumpwatch.continuity import Chain, State, links
 from pumpwatch.events import Anchor
+from pumpwatch.storage.baseline import asking, baseline_of
 from pumpwatch.storage.chains import slot_keys
 from pumpwatch.storage.known import Token
 from pumpwatch.storage.schema import CONFIRMED, FINALIZED, VENUES
@@ -137,6 +138,11 @@ def _match(connection: sa.Connection, token: Token, venue: int, slot: int, state
     prefix, behind = bytes((venue,)), slot_keys(venue, slot)[1]
     trade = connection.exec_driver_sql(_LAST_TRADE, (token.id, prefix, behind)).first()
     change = connection.exec_driver_sql(_LAST_CHANGE, (token.id, venue, slot)).first()
+    if trade is None and token.baseline_slot is not None and token.baseline_slot <= slot:
+        baseline = baseline_of(asking(connection), token.id)
+        if baseline is not None and baseline.last_venue == venue:
+            matches = links(venue, baseline.state, state)
+            return Match(is_matched=True, key=baseline.last_key) if matches else _NO_MATCH
     if trade is None and change is None:
         is_before = any(slot < segment.first_slot and links(venue, state, segment.before) for segment in segments[:1])
         others = [segment for segment in chain.segments if segment.venue < venue]

@@ -10,16 +10,13 @@ import sqlalchemy as sa
 
 from pumpwatch.continuity import CURVE, Chain, Segment, State, Step, order_by_linking, step_of_trade
 from pumpwatch.market import chain_key
+from pumpwatch.storage.baseline import SEGMENT_COLUMNS, asking, baseline_of, segments_of
 from pumpwatch.storage.schema import CONFIRMED, FINALIZED
 
 #: Chains kept in memory; those used longest ago go first. One without holes is some hundred bytes.
 _REMEMBERED: Final = 20_000
 
-_COLUMNS: Final = (
-    "venue, trades, first_key, last_key, first_slot, last_slot, first_time, last_time, "
-    "before_virtual_token, before_virtual_quote, before_real_token, before_real_quote, "
-    "after_virtual_token, after_virtual_quote, after_real_token, after_real_quote"
-)
+_COLUMNS: Final = SEGMENT_COLUMNS
 _LOAD: Final = (
     f"SELECT id, token_id, {_COLUMNS} FROM segments WHERE token_id IN (SELECT value FROM json_each(?)) ORDER BY token_id"
 )
@@ -49,7 +46,7 @@ _CHANGES: Final = """
     SELECT venue, slot, block_time,
         before_virtual_token_reserves, before_virtual_quote_reserves, before_real_token_reserves, before_real_quote_reserves,
         virtual_token_reserves, virtual_quote_reserves, real_token_reserves, real_quote_reserves
-    FROM reserve_changes WHERE token_id = ? ORDER BY slot, event_index
+    FROM reserve_changes WHERE token_id = ? AND slot > ? ORDER BY slot, event_index
 """
 
 
@@ -146,17 +143,34 @@ class Chains:
             steps = [step for step in (_step(row[1:]) for row in rows) if step is not None]
             if len(steps) != len(rows):
                 continue
-            before = connection.exec_driver_sql(_LAST_BEFORE, (token_id, first)).first() if len(rows) > 1 else None
-            order = order_by_linking(None if before is None else State(*before), steps)
+            before = self._state_before(connection, token_id, first) if len(rows) > 1 else None
+            order = order_by_linking(before, steps)
             keys = ((first + place.to_bytes(16, "big"), rows[number]) for place, number in enumerate(order))
             changed = [(key, row[0]) for key, row in keys if key != row[9]]
             if changed:
                 connection.exec_driver_sql(_SET_KEY, changed)
 
+    def _state_before(self, connection: sa.Connection, token_id: int, key: bytes) -> State | None:
+        """The state that the last trade of the curve before *key* left; None: there is none."""
+        before = connection.exec_driver_sql(_LAST_BEFORE, (token_id, key)).first()
+        if before is not None:
+            return State(*before)
+        baseline = baseline_of(asking(connection), token_id)
+        return baseline.state if baseline is not None and baseline.last_venue == CURVE else None
+
     def rebuild(self, connection: sa.Connection, token_id: int) -> Chain:
         """Link all that is recorded of a token anew: something of it was taken out, or could have been linked otherwise."""
         connection.exec_driver_sql(_DELETE_TOKEN, (token_id,))
-        chain = self._chains[token_id] = Chain.of(_steps(connection, token_id))
+        ask = asking(connection)
+        baseline = baseline_of(ask, token_id)
+        if baseline is None:
+            chain = Chain.of(_steps(connection, token_id, behind_slot=-1))
+        else:
+            steps = list(_steps(connection, token_id, behind_slot=baseline.slot))
+            is_same_venue = bool(steps) and min(step.venue for step in steps) == baseline.last_venue
+            after = baseline.state if is_same_venue else None
+            chain = Chain.of(steps, begun=segments_of(ask, token_id), after=after)
+        self._chains[token_id] = chain
         self._touched.add(token_id)
         return chain
 
@@ -205,14 +219,15 @@ def _ends(segment: Segment) -> tuple[object, ...]:
     )
 
 
-def _steps(connection: sa.Connection, token_id: int) -> Iterable[Step]:
+def _steps(connection: sa.Connection, token_id: int, *, behind_slot: int) -> Iterable[Step]:
+    """All steps; of changes of the reserves those behind a slot, as trades up to it are gone."""
     for venue, is_buy, tokens, quote, lp_fee, by_agent, slot, time, key, *after in connection.exec_driver_sql(
         _TRADES, (token_id,)
     ):
         step = step_of_trade(venue, is_buy, tokens, quote, lp_fee, by_agent, slot, time, key, *after)
         if step is not None:
             yield step
-    for venue, slot, time, *reserves in connection.exec_driver_sql(_CHANGES, (token_id,)):
+    for venue, slot, time, *reserves in connection.exec_driver_sql(_CHANGES, (token_id, behind_slot)):
         yield step_of_change(venue, slot, time, State(*reserves[:4]), State(*reserves[4:]))
 
 

@@ -10,7 +10,8 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import msgspec
 import sqlalchemy as sa
 
-from pumpwatch.continuity import State, Step
+from pumpwatch.continuity import Segment, State, Step
+from pumpwatch.storage.baseline import Baseline, baseline_of, segments_of
 from pumpwatch.storage.chains import step_of_change
 from pumpwatch.storage.database import reading_engine, translated
 from pumpwatch.storage.known import SEAMS, Token, known_tokens
@@ -41,7 +42,7 @@ _CHANGES: Final = f"""
     SELECT venue, slot, block_time,
         before_virtual_token_reserves, before_virtual_quote_reserves, before_real_token_reserves, before_real_quote_reserves,
         virtual_token_reserves, virtual_quote_reserves, real_token_reserves, real_quote_reserves
-    FROM reserve_changes WHERE token_id = ? AND kind NOT IN {SEAMS} ORDER BY venue, slot, event_index
+    FROM reserve_changes WHERE token_id = ? AND slot > ? AND kind NOT IN {SEAMS} ORDER BY venue, slot, event_index
 """
 _ANCHORS: Final = """
     SELECT venue, slot, asked_at_us, block_time, account_exists,
@@ -72,6 +73,7 @@ class Record(NamedTuple):
 
     Attributes:
         changes: Steps of its chain that are no trades, in order of venue and slot.
+        baseline: What was pruned; None: nothing was. *begun*: its segments.
         trades: Read as they are asked for, in order of chain_key, those without one first; before the next record is.
     """
 
@@ -80,6 +82,8 @@ class Record(NamedTuple):
     quote_mint: str | None
     anchors: list[AnchorSeen]
     changes: list[Step]
+    baseline: Baseline | None
+    begun: list[Segment]
     trades: Iterator[TradeValues]
 
 
@@ -127,12 +131,14 @@ class Evidence:
                 AnchorSeen(venue, slot, asked, time, bool(exists), State(*state))
                 for venue, slot, asked, time, exists, *state in driver.execute(_ANCHORS, (number,))
             ]
+            baseline = baseline_of(driver.execute, number)
             changes = [
                 step_of_change(venue, slot, time, State(*values[:4]), State(*values[4:]))
-                for venue, slot, time, *values in driver.execute(_CHANGES, (number,))
+                for venue, slot, time, *values in driver.execute(_CHANGES, (number, -1 if baseline is None else baseline.slot))
             ]
             trades = driver.execute(_TRADES, (number,))
-            yield Record(known[number], symbol, quote_mint, anchors, changes, trades)
+            begun = [] if baseline is None else segments_of(driver.execute, number)
+            yield Record(known[number], symbol, quote_mint, anchors, changes, baseline, begun, trades)
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ import msgspec
 import sqlalchemy as sa
 
 from pumpwatch.figures import MINUTE_SECONDS, Minute, Position, Traded, slot_of
+from pumpwatch.storage.baseline import POSITION, asking, baseline_of, positions_of
 from pumpwatch.storage.chains import Chains, slot_keys
 from pumpwatch.storage.identity import Row
 from pumpwatch.storage.schema import CONFIRMED, FINALIZED, PROVISIONAL
@@ -75,6 +76,15 @@ _SET_LAST: Final = """
         WHERE token_id = tokens.id AND chain_key IS NOT NULL AND state IN (1, 2) ORDER BY chain_key DESC, id DESC LIMIT 1
     )
     WHERE id = ?1 AND (?2 IS NULL OR last_key IS NULL OR last_key <= ?2)
+"""
+#: Where none of its trades is left.
+_SET_LAST_OF_BASELINE: Final = """
+    UPDATE tokens SET (last_key, last_venue, last_trade_at, last_virtual_token_reserves, last_virtual_quote_reserves,
+        last_real_token_reserves) = (
+        SELECT last_key, last_venue, last_trade_at, last_virtual_token_reserves, last_virtual_quote_reserves,
+            last_real_token_reserves FROM baselines WHERE token_id = tokens.id
+    )
+    WHERE id = ? AND last_key IS NULL
 """
 _CLEAR: Final = """
     UPDATE tokens SET wallets = 0, price_high = NULL, price_low = NULL, first_trade_at = NULL, last_key = NULL, last_venue = NULL,
@@ -227,6 +237,10 @@ class Figures:
             provisional_bought=position.provisional_bought,
             provisional_sold=position.provisional_sold,
         )
+        begun = positions_of(asking(self._connection), token_id, wallet_id).get(wallet_id)
+        if begun is not None:
+            for name in POSITION:
+                setattr(folded, name, getattr(begun, name))
         for row in self._connection.exec_driver_sql(_OF_WALLET, (wallet_id, token_id)):
             folded.add(Traded(*row))
         return folded
@@ -302,11 +316,23 @@ def _in_slot(trade: Traded) -> Traded:
 
 
 def rebuild(connection: sa.Connection, token_id: int) -> None:
-    """Fold the figures of one token anew from its trades; its totals (trades, buys, volumes) are left as they are."""
+    """
+    Fold the figures of one token anew from its baseline and its trades.
+
+    Its totals (trades, buys, volumes) are left as they are, and the minutes before the baseline, of which no trade is left.
+    """
+    ask = asking(connection)
+    baseline = baseline_of(ask, token_id)
     positions: dict[int, Position] = defaultdict(Position)
     minutes: dict[int, Minute] = {}
     prices: list[float] = []
     times: list[int] = []
+    if baseline is not None:
+        positions.update(positions_of(ask, token_id))
+        if baseline.price_high is not None and baseline.price_low is not None:
+            prices = [baseline.price_high, baseline.price_low]
+        if baseline.first_trade_at is not None:
+            times = [baseline.first_trade_at]
     for row in connection.exec_driver_sql(_OF_TOKEN, (token_id,)):
         trade = Traded(*row)
         positions[trade.wallet_id].add(trade)
@@ -321,7 +347,9 @@ def rebuild(connection: sa.Connection, token_id: int) -> None:
     for wallet_id, is_buy, tokens in connection.exec_driver_sql(_PROVISIONAL, (token_id,)):
         positions[wallet_id].add_provisional(is_buy=is_buy, token_amount=tokens, sign=1)
     connection.exec_driver_sql("DELETE FROM positions WHERE token_id = ?", (token_id,))
-    connection.exec_driver_sql("DELETE FROM minutes WHERE token_id = ?", (token_id,))
+    connection.exec_driver_sql(
+        "DELETE FROM minutes WHERE token_id = ? AND minute >= ?", (token_id, 0 if baseline is None else baseline.minute)
+    )
     connection.exec_driver_sql(_CLEAR, (token_id,))
     rows = [(token_id, number, *msgspec.structs.astuple(position)) for number, position in positions.items()]
     if rows:
@@ -333,3 +361,5 @@ def rebuild(connection: sa.Connection, token_id: int) -> None:
     first = times[0] if times else None
     connection.exec_driver_sql(_SET_EXTREMES, (len(positions), high, low, first, token_id))
     connection.exec_driver_sql(_SET_LAST, (token_id, None))
+    if baseline is not None:
+        connection.exec_driver_sql(_SET_LAST_OF_BASELINE, (token_id,))

@@ -197,6 +197,8 @@ class Gaps:
             return
         still_open = set(still_open)
         for number, cause, signature, place, from_slot, to_slot in rows:
+            if token.baseline_slot is not None and to_slot is not None and to_slot <= token.baseline_slot:
+                continue  # its neighbours are gone: it stays what it was
             is_open = token.unmatched_slot is not None if cause == "tail" else (cause, signature, place) in still_open
             if not is_open:
                 is_told = cause == "doubt" and is_listed(token, segments, from_slot, to_slot)

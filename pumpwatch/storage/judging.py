@@ -184,7 +184,8 @@ class Judging:
     def _tell(self, token: Token, missing: list[Break]) -> None:
         """Have a row for each hole and doubt: only of those that are new, as there may be thousands."""
         told = self._unsettled.told.get(token.id, {})
-        now = {_key_of(hole): hole for hole in missing}
+        # What lies before the baseline has its row from the time when its neighbours were there, if it has one.
+        now = {_key_of(hole): hole for hole in missing if token.baseline_slot is None or hole.to_slot > token.baseline_slot}
         new = {key: self._gaps.open_break(token, hole) for key, hole in now.items() if key not in told}
         self._unsettled.told[token.id] = {key: told[key] for key in now if key in told} | new
         self._unsettled.judged(token.id, len(missing), now_us=self._now_us)

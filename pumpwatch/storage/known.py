@@ -21,7 +21,8 @@ _TOKENS: Final = """
         completed_slot, migrated_slot, migrated_token_amount, migrated_quote_amount,
         anchored_slot, anchored_at, unmatched_slot, unmatched_since_us, first_seen_us,
         EXISTS (SELECT 1 FROM anchors WHERE token_id = tokens.id AND venue = 1),
-        (SELECT max(asked_at_us) FROM anchors WHERE token_id = tokens.id AND is_matched = 1)
+        (SELECT max(asked_at_us) FROM anchors WHERE token_id = tokens.id AND is_matched = 1),
+        (SELECT slot FROM baselines WHERE token_id = tokens.id)
     FROM tokens WHERE id IN (SELECT value FROM json_each(?))
 """
 _SPELLS: Final = """
@@ -50,6 +51,7 @@ class Token(msgspec.Struct, frozen=True, gc=False):
         spells: When it was watched: from, until (None: still), unix microseconds.
         seen_at: When its account was last asked for and agreed, by our clock, in unix seconds.
         has_pool: Its pool's account was seen.
+        baseline_slot: The last one whose trades were pruned; None: none were.
         listings: Venue and slots over which a finalized list of signatures is recorded whole.
     """
 
@@ -64,6 +66,7 @@ class Token(msgspec.Struct, frozen=True, gc=False):
     listings: tuple[tuple[int, int, int], ...]
     has_pool: bool
     seen_at: int | None
+    baseline_slot: int | None = None
 
 
 def known_tokens(connection: sa.Connection, token_ids: Iterable[int]) -> dict[int, Token]:
@@ -86,7 +89,7 @@ def known_tokens(connection: sa.Connection, token_ids: Iterable[int]) -> dict[in
             seams=tuple((venue, slot, kind) for venue, slot, kind, *_ in seams[number]),
             pool_seam=next(((slot, State(*after)) for venue, slot, _, *after in reversed(seams[number]) if venue == POOL), None),
         )
-        anchored_slot, anchored_at, unmatched_slot, unmatched_since_us, first_seen_us, has_pool, seen_us = row[12:]
+        anchored_slot, anchored_at, unmatched_slot, unmatched_since_us, first_seen_us, has_pool, seen_us, baseline_slot = row[12:]
         found[number] = Token(
             number,
             mint,
@@ -100,6 +103,7 @@ def known_tokens(connection: sa.Connection, token_ids: Iterable[int]) -> dict[in
             tuple(listings[number]),
             bool(has_pool),
             None if seen_us is None else seen_us // 1_000_000,
+            baseline_slot,
         )
     return found
 

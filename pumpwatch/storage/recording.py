@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 import sqlalchemy as sa
@@ -39,6 +40,7 @@ from pumpwatch.events import (
 )
 from pumpwatch.storage import statements
 from pumpwatch.storage.anchoring import forget_matches, write_anchor
+from pumpwatch.storage.baseline import Bounds
 from pumpwatch.storage.chains import Chains, step_of_change
 from pumpwatch.storage.figures import Figures
 from pumpwatch.storage.ids import Ids
@@ -47,6 +49,9 @@ from pumpwatch.storage.known import SEAMS, known_tokens
 from pumpwatch.storage.recent import RecentSignatures
 from pumpwatch.storage.schema import VENUES
 from pumpwatch.storage.trades import Arrival, Trades
+
+#: In table ``counts``: events of before the baseline of a token.
+LATE_KIND: Final = "before the baseline"
 
 #: A kept message is cut here; its reason says so.
 _LONGEST_RAW_BYTES = 256 * 1024
@@ -96,6 +101,7 @@ class Recording:
                     self._write_event(event, delivery)
         if trades:
             self._trades.write(trades)
+            self._note_late()
         self._link_and_judge()
         if counts := sorted([*self.counts.items(), *self.passed_over.items()]):
             self._connection.exec_driver_sql(statements.ADD_TO_COUNT, counts)
@@ -122,6 +128,13 @@ class Recording:
                     mints.add(event.mint)
         self._ids.resolve(self._connection, wallets=wallets, mints=mints, now_us=deliveries[0].received_at_us)
         return trades
+
+    def _note_late(self) -> None:
+        """Trades of before a baseline are not recorded again, only counted."""
+        late = self._trades.late
+        if late:
+            self._execute(statements.ADD_LATE, [(count, token_id) for token_id, count in late.items()])
+            self.passed_over[LATE_KIND] = self.passed_over.get(LATE_KIND, 0) + sum(late.values())
 
     def _link_and_judge(self) -> None:
         """What follows from all that this batch has brought: chains, anchors, and what is proven now."""
@@ -303,6 +316,10 @@ class Recording:
 
     def _write_reserve_change(self, event: ReservesChanged) -> None:
         token_id = self._ids.token(event.mint)
+        if Bounds(self._connection, (token_id,)).is_late(token_id, event.slot, event.block_time):
+            self._execute(statements.ADD_LATE, [(1, token_id)])
+            self.passed_over[LATE_KIND] = self.passed_over.get(LATE_KIND, 0) + 1
+            return
         before = State(
             event.before_virtual_token_reserves,
             event.before_virtual_quote_reserves,

@@ -10,12 +10,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
 
+from pumpwatch.continuity import Segment
 from pumpwatch.figures import LARGEST, MINUTE_SECONDS, Minute, Position, Traded
+from pumpwatch.storage.baseline import Ask, Baseline, baseline_of, positions_of, segments_of
 from pumpwatch.storage.chains import Chains
 from pumpwatch.storage.database import reading_engine, translated
 from pumpwatch.storage.figures import rebuild
@@ -36,7 +38,8 @@ _TRADES: Final = f"""
     WHERE token_id = ? AND state <= 2 ORDER BY chain_key, id
 """
 _POSITIONS: Final = f"SELECT wallet_id, {', '.join(_POSITION)} FROM positions WHERE token_id = ?"
-_MINUTES: Final = f"SELECT minute, {', '.join(_MINUTE)} FROM minutes WHERE token_id = ?"
+_MINUTES: Final = f"SELECT minute, {', '.join(_MINUTE)} FROM minutes WHERE token_id = ? AND minute >= ?"
+_MINUTES_BEFORE: Final = "SELECT ifnull(sum(trades), 0) FROM minutes WHERE token_id = ? AND minute < ?"
 _LINKED: Final = "SELECT venue, sum(trades) FROM segments WHERE token_id = ? GROUP BY venue HAVING sum(trades)"
 _WALLET: Final = "SELECT address FROM wallets WHERE id = ?"
 _IS_PENDING: Final = "SELECT 1 FROM meta WHERE key IN ('to_link', 'to_figure')"
@@ -50,9 +53,6 @@ _TOKEN: Final = (
 )
 _STORED: Final = f"SELECT mint, {', '.join(_TOKEN)} FROM tokens WHERE id = ?"
 _SET_TOTALS: Final = f"UPDATE tokens SET {', '.join(f'{name} = ?' for name in _TOTALS)} WHERE id = ?"
-
-#: One statement, its rows as the driver has them: SQLAlchemy's rows cost more than the fold.
-Ask: TypeAlias = Callable[[str, tuple[object, ...]], Iterable[tuple[Any, ...]]]
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -77,6 +77,8 @@ class Counted:
     """The figures of one token: :meth:`add` its trades in the chain's order, those without a place in it first."""
 
     def __init__(self) -> None:
+        #: What was pruned, and is counted as its baseline says; None: nothing was.
+        self.baseline: Baseline | None = None
         self.total = [0, 0, 0, 0, 0]
         self.positions: dict[int, Position] = {}
         self.minutes: dict[int, Minute] = {}
@@ -86,6 +88,17 @@ class Counted:
         self._low: float | None = None
         self._first_at: int | None = None
         self._last: tuple[object, ...] = (None,) * 6
+
+    def begin(self, baseline: Baseline, positions: dict[int, Position], segments: list[Segment]) -> None:
+        """Begin with what trades that are gone added up to."""
+        self.baseline = baseline
+        self.total = [baseline.trades, baseline.buys, baseline.volume, 0, baseline.unknown_amounts]
+        self.positions = positions
+        for segment in segments:
+            self.linked[segment.venue] = self.linked.get(segment.venue, 0) + segment.trades
+        self._high, self._low, self._first_at = baseline.price_high, baseline.price_low, baseline.first_trade_at
+        reserves = (baseline.last_virtual_token_reserves, baseline.last_virtual_quote_reserves, baseline.last_real_token_reserves)
+        self._last = (baseline.last_trade_at, baseline.last_key, baseline.last_venue, *reserves)
 
     def add(self, state: int, venue: int, real_token_reserves: int | None, values: tuple[Any, ...]) -> None:
         """Add one trade; *values*: the fields of :class:`Traded`."""
@@ -127,8 +140,11 @@ class Counted:
 
 
 def count_token(ask: Ask, token_id: int) -> Counted:
-    """Count all trades of one token."""
+    """Count all trades of one token, those that are gone as its baseline says."""
     counted = Counted()
+    baseline = baseline_of(ask, token_id)
+    if baseline is not None:
+        counted.begin(baseline, positions_of(ask, token_id), segments_of(ask, token_id))
     for state, venue, real_token_reserves, *values in ask(_TRADES, (token_id,)):
         counted.add(state, venue, real_token_reserves, tuple(values))
     return counted
@@ -145,7 +161,12 @@ def compare_token(ask: Ask, token_id: int) -> tuple[Counted, list[Difference]]:
         return f"wallet {wallet_id}" if row is None else str(row[0])
 
     found += _compare_rows(mint, "positions", _POSITION, ask(_POSITIONS, (token_id,)), counted.positions, name)
-    found += _compare_rows(mint, "minutes", _MINUTE, ask(_MINUTES, (token_id,)), counted.minutes, lambda minute: minute)
+    baseline = counted.baseline
+    since = 0 if baseline is None else baseline.minute
+    found += _compare_rows(mint, "minutes", _MINUTE, ask(_MINUTES, (token_id, since)), counted.minutes, lambda minute: minute)
+    if baseline is not None:
+        [(before,)] = ask(_MINUTES_BEFORE, (token_id, since))
+        found += _differing(mint, "baselines", None, ("timed",), (baseline.timed,), (before,))
     linked: dict[int, int] = dict(iter(ask(_LINKED, (token_id,))))
     for venue in sorted(linked.keys() | counted.linked.keys()):
         found += _differing(mint, "segments", venue, ("trades",), (linked.get(venue, 0),), (counted.linked.get(venue, 0),))
@@ -252,6 +273,7 @@ def repair(connection: sa.Connection, token_id: int) -> None:
 
 
 def _ask(connection: sa.Connection) -> Ask:
+    """Rows as the driver has them: SQLAlchemy's cost more than the fold."""
     driver = connection.connection.driver_connection
     assert driver is not None
 

@@ -37,4 +37,77 @@ VERSION_4: Final = (
     """,
     "CREATE UNIQUE INDEX alerts_identity ON alerts (rule, subject, raised_at_us)",
     "CREATE INDEX alerts_open ON alerts (rule) WHERE resolved_at_us IS NULL",
+    # What is kept of trades that were taken out. Numbers are those of all trades up to *slot*; every later one is still there.
+    """
+    CREATE TABLE baselines (
+        token_id INTEGER PRIMARY KEY REFERENCES tokens,
+        slot INTEGER NOT NULL, -- the last one whose trades are gone
+        minute INTEGER NOT NULL, -- the first one (unix time / 60) whose trades are still there, or would be
+        pruned_at_us INTEGER NOT NULL,
+        late INTEGER NOT NULL DEFAULT 0, -- events of these slots that came afterwards, and were passed over
+        trades INTEGER NOT NULL,
+        buys INTEGER NOT NULL,
+        volume INTEGER NOT NULL,
+        unknown_amounts INTEGER NOT NULL,
+        timed INTEGER NOT NULL, -- of the trades: those that are in a minute
+        price_high REAL,
+        price_low REAL,
+        first_trade_at INTEGER,
+        last_trade_at INTEGER,
+        last_key BLOB,
+        last_venue INTEGER,
+        last_by_mayhem_agent INTEGER,
+        last_virtual_token_reserves INTEGER,
+        last_virtual_quote_reserves INTEGER,
+        last_real_token_reserves INTEGER,
+        last_real_quote_reserves INTEGER,
+        completeness TEXT NOT NULL, -- what was said of the token when they went
+        complete_from INTEGER,
+        proven_to_slot INTEGER,
+        reason TEXT
+    ) STRICT
+    """,
+    """
+    CREATE TABLE baseline_segments ( -- as segments: of the trades that are gone
+        id INTEGER PRIMARY KEY,
+        token_id INTEGER NOT NULL REFERENCES tokens,
+        venue INTEGER NOT NULL,
+        trades INTEGER NOT NULL,
+        first_key BLOB NOT NULL,
+        last_key BLOB NOT NULL,
+        first_slot INTEGER NOT NULL,
+        last_slot INTEGER NOT NULL,
+        first_time INTEGER,
+        last_time INTEGER,
+        before_virtual_token INTEGER,
+        before_virtual_quote INTEGER,
+        before_real_token INTEGER,
+        before_real_quote INTEGER,
+        after_virtual_token INTEGER,
+        after_virtual_quote INTEGER,
+        after_real_token INTEGER,
+        after_real_quote INTEGER
+    ) STRICT
+    """,
+    "CREATE INDEX baseline_segments_token ON baseline_segments (token_id)",
+    """
+    CREATE TABLE baseline_positions ( -- as positions: of the trades that are gone
+        token_id INTEGER NOT NULL REFERENCES tokens,
+        wallet_id INTEGER NOT NULL REFERENCES wallets,
+        buys INTEGER NOT NULL,
+        sells INTEGER NOT NULL,
+        bought INTEGER NOT NULL,
+        sold INTEGER NOT NULL,
+        spent INTEGER NOT NULL,
+        received INTEGER NOT NULL,
+        cost INTEGER NOT NULL,
+        profit INTEGER NOT NULL,
+        sold_unbought INTEGER NOT NULL,
+        unknown INTEGER NOT NULL,
+        first_trade_at INTEGER,
+        last_trade_at INTEGER,
+        last_key BLOB,
+        PRIMARY KEY (token_id, wallet_id)
+    ) STRICT, WITHOUT ROWID
+    """,
 )

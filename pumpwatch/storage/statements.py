@@ -204,3 +204,5 @@ RESOLVE_ALERT: Final = (
     "UPDATE alerts SET resolved_at_us = ?, resolved_text = ? WHERE rule = ? AND subject = ? AND raised_at_us = ?"
 )
 ALERT_SENT: Final = "UPDATE alerts SET sent = ?, sent_at_us = ?, attempts = ? WHERE rule = ? AND subject = ? AND raised_at_us = ?"
+
+ADD_LATE: Final = "UPDATE baselines SET late = late + ? WHERE token_id = ?"

@@ -6,7 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
@@ -21,6 +21,7 @@ from pumpwatch.storage.chains import Chains
 from pumpwatch.storage.figures import rebuild
 from pumpwatch.storage.ids import Ids
 from pumpwatch.storage.judging import Judging, Unsettled
+from pumpwatch.storage.pruner import Pruner
 from pumpwatch.storage.recent import RecentSignatures
 from pumpwatch.storage.recording import Recording
 from pumpwatch.telemetry import Counters
@@ -43,6 +44,10 @@ UNREAD_DAYS = 30
 #: And of what is kept of closed gaps.
 GAP_DAYS = 90
 GAP_ROWS = 200_000
+
+#: And of alerts and runs.
+ALERT_ROWS: Final = 100_000
+RUN_ROWS: Final = 10_000
 
 #: And of the journal for those who follow the record: who is further behind is told that something is lost.
 CHANGES_ROWS = 500_000
@@ -324,6 +329,8 @@ class Store:
                 "AND (closed_at_us < ? OR id <= (SELECT max(id) FROM gaps) - ?)",
                 (now_us - GAP_DAYS * 24 * 3600 * 1_000_000, GAP_ROWS),
             )
+            for table, most_rows in (("alerts", ALERT_ROWS), ("runs", RUN_ROWS)):
+                connection.exec_driver_sql(f"DELETE FROM {table} WHERE id <= (SELECT max(id) FROM {table}) - ?", (most_rows,))
             connection.exec_driver_sql("DELETE FROM changes WHERE id <= (SELECT max(id) FROM changes) - ?", (CHANGES_ROWS,))
             connection.exec_driver_sql("DELETE FROM unread WHERE received_at_us < ?", (oldest_us,))
             for table, most_bytes in (("rejected", REJECTED_BYTES), ("unread", UNREAD_BYTES)):
@@ -347,6 +354,10 @@ class Store:
             assert isinstance(driver, sqlite3.Connection)
             busy = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
             return not busy
+
+    def pruner(self, *, trade_days: float, max_bytes: int) -> Pruner:
+        """What takes old trades out; for the thread that uses this store."""
+        return Pruner(self._engine, self._path, trade_days=trade_days, max_bytes=max_bytes)
 
     def check_file(self) -> None:
         """

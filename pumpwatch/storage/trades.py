@@ -13,6 +13,7 @@ from pumpwatch.continuity import CURVE, step_of_trade
 from pumpwatch.events import Trade, TradesDropped
 from pumpwatch.market import chain_key
 from pumpwatch.storage import statements
+from pumpwatch.storage.baseline import Bounds
 from pumpwatch.storage.chains import Chains
 from pumpwatch.storage.figures import Figures
 from pumpwatch.storage.identity import Row, count, merge
@@ -61,6 +62,7 @@ class Trades:
         added: By how much the number of rows in trade_log has changed.
         to_rebuild: Tokens (by id) whose steps must be linked anew, as one was taken out.
         linked: Tokens that got a new step.
+        late: How many trades came that lie before the baselines of their tokens, and were passed over.
     """
 
     def __init__(self, connection: sa.Connection, ids: Ids, recent: RecentSignatures, chains: Chains, figures: Figures) -> None:
@@ -70,6 +72,9 @@ class Trades:
         self._chains = chains
         self._figures = figures
         self.added = 0
+        self.late: dict[int, int] = {}
+        #: Transactions of pruned trades that were told again: what PumpPortal alone told of them is settled.
+        self._late_groups: set[_Group] = set()
         self.to_rebuild: set[int] = set()
         self.linked: set[int] = set()
 
@@ -77,8 +82,15 @@ class Trades:
         """Store trades of any source, in any order; the same twice is one."""
         groups: dict[_Group, list[_Values]] = {}
         tokens_of: dict[str, tuple[int, ...]] = {}
+        gone = Bounds(self._connection, {self._ids.token(trade.mint) for trade, _, _ in arrivals})
         for trade, source, received_at_us in arrivals:
             token_id = self._ids.token(trade.mint)
+            if gone.is_late(token_id, trade.slot, trade.block_time):
+                self.late[token_id] = self.late.get(token_id, 0) + 1
+                self._late_groups.add((token_id, trade.signature))
+                groups.setdefault((token_id, trade.signature), [])
+                tokens_of[trade.signature] = self._recent.note(token_id, trade.signature)
+                continue
             values = self._values(trade, token_id, source, received_at_us)
             groups.setdefault((token_id, trade.signature), []).append(values)
             tokens = tokens_of[trade.signature] = self._recent.note(token_id, trade.signature)
@@ -90,6 +102,8 @@ class Trades:
             token_id, signature = group
             total = changes.totals.setdefault(token_id, [0, 0, 0, 0, 0])
             before = stored.get(group, [])
+            if not before and not arrived:
+                continue
             if before or len(arrived) != 1 or len(tokens_of[signature]) != 1:
                 of_transaction = [(token, signature) for token in tokens_of[signature]]
                 rows = merge(
@@ -172,7 +186,8 @@ class Trades:
 
     def _is_settled(self, of: list[_Group], groups: dict[_Group, list[_Values]], stored: dict[_Group, list[Row]]) -> bool:
         """Whether a chain source has told of this transaction, which it does whole, and all that it told could be read."""
-        told = any(values[_EVENT_INDEX] is not None for group in of for values in groups[group])
+        told = not self._late_groups.isdisjoint(of)
+        told = told or any(values[_EVENT_INDEX] is not None for group in of for values in groups[group])
         told = told or any(row.event_index is not None for group in of for row in stored.get(group, ()))
         return told and not self._connection.exec_driver_sql(statements.IS_UNREAD, (of[0][1],)).first()
 

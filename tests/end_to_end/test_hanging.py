@@ -84,8 +84,9 @@ def test_cron_replaces_a_worker_that_stands_still_and_prints_nothing_else(worker
     before = worker.process
     assert worker.command("run", "--if-not-running", "--simulator", settings=_SETTINGS).status == 0, "a healthy one is left alone"
     psutil.Process(before.pid).suspend()
-    written_at = read(path_of(worker.database)).written_at  # type: ignore[union-attr] - it is there
-    time.sleep(max(0.0, written_at + STALE_SECONDS + 1 - time.time()))
+    status = read(path_of(worker.database))
+    assert status is not None
+    time.sleep(max(0.0, status.written_at + STALE_SECONDS + 1 - time.time()))
 
     ended = worker.command("run", "--if-not-running", "--simulator", "--for", "3", settings=_SETTINGS, patience=120)
 

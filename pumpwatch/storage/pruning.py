@@ -1,0 +1,288 @@
+"""
+Old trades out: in small steps, each one transaction, of one token from its beginning on, leaving its baseline.
+
+What goes is a closed prefix: whole minutes of the chain's clock, all of them confirmed, with no open gap before their end.
+Everything that is shown of the token but its single trades stays as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
+
+import msgspec
+import sqlalchemy as sa
+
+from pumpwatch.continuity import Chain, State, step_of_trade
+from pumpwatch.figures import LARGEST, MINUTE_SECONDS, Position, Traded
+from pumpwatch.storage.baseline import (
+    BASELINE_COLUMNS,
+    POSITION,
+    SEGMENT_COLUMNS,
+    Baseline,
+    asking,
+    baseline_of,
+    positions_of,
+    segments_of,
+)
+from pumpwatch.storage.chains import step_of_change
+from pumpwatch.storage.identity import count
+from pumpwatch.storage.schema import CONFIRMED, FINALIZED
+
+#: An open gap of before the end of what is to go is given up when it has been open for so long; before that, it is waited for.
+GAP_PATIENCE_SECONDS: Final = 86_400
+
+_OF_CHAIN: Final = f"state IN ({CONFIRMED}, {FINALIZED})"
+_ROWS: Final = f"""
+    SELECT id, state, venue, is_buy, token_amount, quote_amount, lp_fee, by_mayhem_agent, slot, block_time, chain_key,
+        virtual_token_reserves, virtual_quote_reserves, real_token_reserves, real_quote_reserves, wallet_id, trader_quote_amount
+    FROM trades WHERE token_id = ? AND chain_key IS NOT NULL AND {_OF_CHAIN} ORDER BY chain_key, id LIMIT ?
+"""
+_UNPLACED: Final = """
+    SELECT id, state, is_buy, quote_amount, slot, coalesce(pumpportal_at_us, helius_at_us, backfill_at_us) FROM trades
+    WHERE token_id = ? AND chain_key IS NULL AND state <> 0
+"""
+_FIRST_OF_POOL: Final = f"""
+    SELECT slot, block_time FROM trades WHERE token_id = ? AND chain_key >= x'01' AND {_OF_CHAIN} ORDER BY chain_key LIMIT 1
+"""
+_CHANGES: Final = """
+    SELECT venue, slot, block_time,
+        before_virtual_token_reserves, before_virtual_quote_reserves, before_real_token_reserves, before_real_quote_reserves,
+        virtual_token_reserves, virtual_quote_reserves, real_token_reserves, real_quote_reserves
+    FROM reserve_changes WHERE token_id = ? AND slot > ? AND slot <= ? ORDER BY slot, event_index
+"""
+_TOKEN: Final = """
+    SELECT mint, completeness, complete_from, proven_to_slot, reason,
+        EXISTS (SELECT 1 FROM spells WHERE kind = 'token' AND address = tokens.mint AND ended_at_us IS NULL) AS is_watched
+    FROM tokens WHERE id = ?
+"""
+_OPEN_GAPS: Final = """
+    SELECT id, from_us FROM gaps
+    WHERE state IN ('open', 'filling') AND (mint = ?1 OR mint IS NULL) AND from_us < ?2 ORDER BY from_us LIMIT 100
+"""
+_GIVE_UP: Final = "UPDATE gaps SET state = 'unfillable', reason = ?, closed_at_us = ? WHERE id = ?"
+_DELETE: Final = "DELETE FROM trades WHERE id IN (SELECT value FROM json_each(?))"
+_SET_BASELINE: Final = "INSERT OR REPLACE INTO baselines ({}) VALUES ({})".format(
+    BASELINE_COLUMNS, ", ".join("?" * len(Baseline.__struct_fields__))
+)
+_SET_POSITION: Final = "INSERT OR REPLACE INTO baseline_positions (token_id, wallet_id, {}) VALUES ({})".format(
+    ", ".join(POSITION), ", ".join("?" * (len(POSITION) + 2))
+)
+_INSERT_SEGMENT: Final = f"INSERT INTO baseline_segments (token_id, {SEGMENT_COLUMNS}) VALUES ({', '.join('?' * 17)})"
+_UPDATE_SEGMENT: Final = f"UPDATE baseline_segments SET ({SEGMENT_COLUMNS}) = ({', '.join('?' * 16)}) WHERE id = ?"
+_DELETE_SEGMENT: Final = "DELETE FROM baseline_segments WHERE id = ?"
+
+Blocked: TypeAlias = Literal["an open gap", "not proven yet", "its trades are not in order"]
+
+
+class Pruned(NamedTuple):
+    """
+    What came of one step.
+
+    Attributes:
+        rows: Taken out.
+        is_done: Nothing more of this token is old enough, or what is may not go (*blocked*).
+    """
+
+    rows: int
+    is_done: bool
+    blocked: Blocked | None = None
+
+
+def prune_token(connection: sa.Connection, token_id: int, *, before: int, rows: int, now_us: int) -> Pruned:
+    """
+    Take the first trades of a token out, about *rows* of them, if they were made before the minute of *before* (unix seconds).
+
+    A minute goes as a whole, so it may be more. In a transaction of the caller, who holds the writing connection.
+    """
+    token = connection.exec_driver_sql(_TOKEN, (token_id,)).one()
+    until, waits_for = _until(connection, token, before=before, now_us=now_us)
+    before, until = (seconds - seconds % MINUTE_SECONDS for seconds in (before, until))
+    prefix, is_done, is_in_order = _prefix(connection, token_id, until, _proven(token), rows)
+    if not is_in_order:
+        return Pruned(0, is_done=True, blocked="its trades are not in order")
+    if not prefix:
+        return Pruned(0, is_done=True, blocked=_what_blocks(connection, token_id, before, waits_for))
+    minute = max(_minute(row) for row in prefix) + 1
+    removed = _take_out(connection, token_id, token, prefix, slot=prefix[-1].slot, minute=minute, now_us=now_us)
+    return Pruned(removed, is_done=is_done, blocked=_what_blocks(connection, token_id, before, waits_for) if is_done else None)
+
+
+def _until(connection: sa.Connection, token: Any, *, before: int, now_us: int) -> tuple[int, Blocked | None]:
+    """Up to which second trades may go: those behind the beginning of an open gap stay. Gaps that last too long are given up."""
+    until, waits_for = before, None
+    for number, from_us in connection.exec_driver_sql(_OPEN_GAPS, (token.mint, before * 1_000_000)).all():
+        if now_us - from_us >= GAP_PATIENCE_SECONDS * 1_000_000:
+            connection.exec_driver_sql(_GIVE_UP, ("its time is no longer kept: [retention]", now_us, number))
+        elif from_us // 1_000_000 < until:
+            until, waits_for = from_us // 1_000_000, "an open gap"
+    return until, waits_for  # type: ignore[return-value]
+
+
+def _proven(token: Any) -> int:
+    """Up to which slot trades may go: what is watched waits for its proof, if it gets one."""
+    if token.is_watched and token.completeness in ("complete", "since"):
+        return int(token.proven_to_slot or -1)
+    return LARGEST
+
+
+def _what_blocks(connection: sa.Connection, token_id: int, before: int, waits_for: Blocked | None) -> Blocked | None:
+    """Why trades that are old enough are still there; None: there are none."""
+    first = connection.exec_driver_sql(_ROWS, (token_id, 1)).first()
+    if first is None or first.block_time is None or first.block_time >= before:
+        return None
+    return waits_for or "not proven yet"
+
+
+class _Row(NamedTuple):
+    """A trade, as :data:`_ROWS` has it."""
+
+    id: int
+    state: int
+    venue: int
+    is_buy: int
+    token_amount: int
+    quote_amount: int | None
+    lp_fee: int | None
+    by_mayhem_agent: int
+    slot: int
+    block_time: int | None
+    chain_key: bytes
+    virtual_token_reserves: int
+    virtual_quote_reserves: int
+    real_token_reserves: int | None
+    real_quote_reserves: int | None
+    wallet_id: int
+    trader_quote_amount: int | None
+
+
+def _prefix(connection: sa.Connection, token_id: int, before: int, last_slot: int, most: int) -> tuple[list[_Row], bool, bool]:
+    """
+    Whole minutes from the beginning on, *most* rows of them, or a single one that has more.
+
+    Also whether that is all that may go (before a second, up to a slot), and whether slots and times are in order.
+    """
+    while True:
+        found = [_Row(*row) for row in connection.exec_driver_sql(_ROWS, (token_id, most + 1))]
+        if any(row.block_time is None for row in found):
+            return [], True, False
+        ends = [place for place in range(1, len(found)) if _minute(found[place]) != _minute(found[place - 1])]
+        if len(found) <= most:
+            ends.append(len(found))
+        fit = [end for end in ends if _minute(found[end - 1]) < before // MINUTE_SECONDS and found[end - 1].slot <= last_slot]
+        if not ends:
+            most *= 4
+            continue
+        end = max(fit, default=0)
+        is_done = end < ends[-1] or len(found) <= most
+        prefix, behind = found[:end], found[end:]
+        is_in_order = _is_in_order(prefix, behind)
+        if prefix and prefix[-1].venue == 0:
+            first = connection.exec_driver_sql(_FIRST_OF_POOL, (token_id,)).first()
+            is_in_order = is_in_order and (first is None or first[0] > prefix[-1].slot)
+        return prefix, is_done, is_in_order
+
+
+def _minute(row: _Row) -> int:
+    assert row.block_time is not None
+    return row.block_time // MINUTE_SECONDS
+
+
+def _is_in_order(prefix: Sequence[_Row], behind: Sequence[_Row]) -> bool:
+    """Slots and minutes never go back, and what stays begins in a later slot and minute."""
+    if not prefix:
+        return True
+    slot, minute = -1, -1
+    for row in prefix:
+        if row.slot < slot or _minute(row) < minute:
+            return False
+        slot, minute = row.slot, _minute(row)
+    return all(row.slot > slot and _minute(row) > minute for row in behind)
+
+
+def _take_out(
+    connection: sa.Connection, token_id: int, token: Any, prefix: Sequence[_Row], *, slot: int, minute: int, now_us: int
+) -> int:
+    ask = asking(connection)
+    known = baseline_of(ask, token_id)
+    chain = Chain(segments_of(ask, token_id))
+    baseline = known or Baseline(token_id, slot, minute, now_us)
+    from_slot = -1 if known is None else known.slot
+    total = [baseline.trades, baseline.buys, baseline.volume, 0, baseline.unknown_amounts]
+    positions: dict[int, Position] = {}
+    for row in prefix:
+        trade = _traded(row)
+        position = positions.get(row.wallet_id)
+        if position is None:
+            position = positions[row.wallet_id] = positions_of(ask, token_id, row.wallet_id).get(row.wallet_id) or Position()
+        position.add(trade)
+        count(total, row.state, row.is_buy, row.quote_amount)
+        step = step_of_trade(*row[2:15])
+        if step is not None:
+            chain.add(step)
+        _add_to(baseline, row, trade.price)
+    gone = [row.id for row in prefix]
+    until_us = minute * MINUTE_SECONDS * 1_000_000
+    for number, state, is_buy, quote_amount, of_slot, at_us in connection.exec_driver_sql(_UNPLACED, (token_id,)).all():
+        if (
+            (of_slot <= slot)
+            if of_slot is not None
+            else (state not in (CONFIRMED, FINALIZED) and at_us is not None and at_us < until_us)
+        ):
+            count(total, state, is_buy, quote_amount)
+            gone.append(number)
+    for venue, of_slot, time, *reserves in connection.exec_driver_sql(_CHANGES, (token_id, from_slot, slot)):
+        chain.add(step_of_change(venue, of_slot, time, State(*reserves[:4]), State(*reserves[4:])))
+    baseline.trades, baseline.buys, baseline.volume, _, baseline.unknown_amounts = (min(number, LARGEST) for number in total)
+    baseline.slot, baseline.minute, baseline.pruned_at_us = slot, minute, now_us
+    baseline.completeness, baseline.complete_from = token.completeness, token.complete_from
+    baseline.proven_to_slot, baseline.reason = token.proven_to_slot, token.reason
+    _write(connection, token_id, baseline, chain, positions)
+    connection.exec_driver_sql(_DELETE, (msgspec.json.encode(gone).decode(),))
+    return len(gone)
+
+
+def _traded(row: _Row) -> Traded:
+    return Traded(
+        row.chain_key,
+        row.wallet_id,
+        row.is_buy,
+        row.token_amount,
+        row.quote_amount,
+        row.trader_quote_amount,
+        row.virtual_token_reserves,
+        row.virtual_quote_reserves,
+        row.block_time,
+    )
+
+
+def _add_to(baseline: Baseline, row: _Row, price: float | None) -> None:
+    if price is not None:
+        baseline.price_high = price if baseline.price_high is None or price > baseline.price_high else baseline.price_high
+        baseline.price_low = price if baseline.price_low is None or price < baseline.price_low else baseline.price_low
+    if row.block_time is not None:
+        baseline.timed += 1
+        first = baseline.first_trade_at
+        baseline.first_trade_at = row.block_time if first is None or row.block_time < first else first
+    baseline.last_trade_at, baseline.last_key, baseline.last_venue = row.block_time, row.chain_key, row.venue
+    baseline.last_by_mayhem_agent = row.by_mayhem_agent
+    baseline.last_virtual_token_reserves, baseline.last_virtual_quote_reserves = row[11:13]
+    baseline.last_real_token_reserves, baseline.last_real_quote_reserves = row[13:15]
+
+
+def _write(connection: sa.Connection, token_id: int, baseline: Baseline, chain: Chain, positions: dict[int, Position]) -> None:
+    connection.exec_driver_sql(_SET_BASELINE, msgspec.structs.astuple(baseline))
+    rows = [(token_id, wallet_id, *(getattr(position, name) for name in POSITION)) for wallet_id, position in positions.items()]
+    connection.exec_driver_sql(_SET_POSITION, rows)
+    changed, gone = chain.take_changes()
+    for segment in changed:
+        values = (
+            *(segment.venue, segment.trades, segment.first_key, segment.last_key, segment.first_slot, segment.last_slot),
+            *(segment.first_time, segment.last_time, *segment.before, *segment.after),
+        )
+        if segment.id is None:
+            connection.exec_driver_sql(_INSERT_SEGMENT, (token_id, *values))
+        else:
+            connection.exec_driver_sql(_UPDATE_SEGMENT, (*values, segment.id))
+    for number in gone:
+        connection.exec_driver_sql(_DELETE_SEGMENT, (number,))
