@@ -36,6 +36,7 @@ class Baseline(msgspec.Struct, gc=False):
     Attributes:
         slot: The last slot whose trades are gone.
         minute: The first one (unix time / 60) whose trades are all still there.
+        last_id: The largest id of those rows of ``trades`` that are gone.
         timed: How many of the *trades* are in a minute.
         last_key: And so on: of the last of them in the chain's order.
     """
@@ -44,6 +45,7 @@ class Baseline(msgspec.Struct, gc=False):
     slot: int
     minute: int
     pruned_at_us: int
+    last_id: int = 0
     late: int = 0
     trades: int = 0
     buys: int = 0

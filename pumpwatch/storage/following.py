@@ -80,12 +80,18 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Ends(msgspec.Struct, frozen=True):
-    """Where the record ends now, and where what is kept of its changes begins."""
+    """
+    Where the record ends now, and where what is kept of its changes begins.
+
+    Attributes:
+        pruned_to: Trades up to this id may be gone. The newest never is, so that no id is given twice.
+    """
 
     record: int
     trade_id: int
     first_change_id: int
     change_id: int
+    pruned_to: int = 0
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -135,7 +141,8 @@ class Lost(msgspec.Struct, frozen=True):
 
     Attributes:
         what: ``changes``: of what was told already, some changed unseen. ``replaced``: this is another record; ``restored``: an
-            older copy of the record: all is told from its beginning. ``pruned``: trades behind the place were taken out.
+            older copy of the record: all is told from its beginning. ``pruned``: old trades behind the place are gone, before
+            they were told.
     """
 
     what: Loss
@@ -147,11 +154,12 @@ News: TypeAlias = Told | Change | Lost
 
 def ends(reader: Reader) -> Ends:
     """The ends of the record at one moment."""
-    [(record, trade_id, first, last)] = reader.rows(
+    [(record, trade_id, first, last, pruned_to)] = reader.rows(
         "SELECT (SELECT value FROM meta WHERE key = 'created_at_us'), ifnull((SELECT max(id) FROM trades), 0), "
-        "(SELECT min(id) FROM changes), ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'changes'), 0)"
+        "(SELECT min(id) FROM changes), ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'changes'), 0), "
+        "(SELECT value FROM meta WHERE key = 'pruned_to_id')"
     )
-    return Ends(int(record or 0), trade_id, last + 1 if first is None else first, last)
+    return Ends(int(record or 0), trade_id, last + 1 if first is None else first, last, int(pruned_to or 0))
 
 
 def beginning(reader: Reader) -> Place:
@@ -180,6 +188,7 @@ class Tail:
         self._parameters = wanted.parameters
         self._horizon = Ends(place.record, place.trade_id, 0, place.change_id)
         self._is_known = False  # is this the record that the place is of?
+        self._has_lost_trades = False  # and was it said, of those up to the horizon?
         self.place = place
 
     @property
@@ -213,10 +222,23 @@ class Tail:
         if now.trade_id < place.trade_id or now.change_id < place.change_id or seal not in (place.seal, _NO_TRADE):
             self.place = Place(now.record, 0, now.change_id)
             return "restored"
-        if seal == _NO_TRADE and place.seal != _NO_TRADE:
+        is_gone = seal == _NO_TRADE and place.seal != _NO_TRADE
+        if is_gone:
             self.place = msgspec.structs.replace(place, seal=_NO_TRADE)
-            return "pruned"
-        return self._trimmed(now)
+        # That the place's own trade is gone, which was told, is no loss; unless it went otherwise than by pruning.
+        self._has_lost_trades = self._is_pruned(now.pruned_to) or (is_gone and place.trade_id > now.pruned_to)
+        return "pruned" if self._has_lost_trades else self._trimmed(now)
+
+    def _is_pruned(self, pruned_to: int) -> bool:
+        """Whether trades behind the place may be gone, of the token that is wanted, if one is."""
+        if pruned_to <= self.place.trade_id or self._wanted.mint is None:
+            return pruned_to > self.place.trade_id
+        return bool(
+            self._rows(
+                "SELECT 1 FROM baselines WHERE token_id = (SELECT id FROM tokens WHERE mint = :mint) AND last_id > :after",
+                after=self.place.trade_id,
+            )
+        )
 
     def _trimmed(self, now: Ends) -> Loss | None:
         if self.place.change_id >= now.first_change_id - 1:
@@ -237,8 +259,12 @@ class Tail:
                 reached=reached,
             )
         ]
+        lost: list[tuple[News, Place]] = []
+        if not self._has_lost_trades and self._is_pruned(ends(self._reader).pruned_to):  # while it was read
+            self._has_lost_trades = True
+            lost = [(Lost("pruned"), place)]
         self.place = Place(place.record, reached, place.change_id, _seal_at(self._reader, reached))
-        return [(one, Place(place.record, one.id, place.change_id, _seal(one.row.signature))) for one in told]
+        return lost + [(one, Place(place.record, one.id, place.change_id, _seal(one.row.signature))) for one in told]
 
     def _changes(self) -> list[tuple[News, Place]]:
         place = self.place

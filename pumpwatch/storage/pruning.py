@@ -60,6 +60,13 @@ _OPEN_GAPS: Final = """
     SELECT id, from_us FROM gaps
     WHERE state IN ('open', 'filling') AND (mint = ?1 OR mint IS NULL) AND from_us < ?2 ORDER BY from_us LIMIT 100
 """
+#: Ids of trades are given once: the next one follows the largest that is there.
+_NEWEST: Final = "SELECT max(id) FROM trades"
+#: For those who follow the record: up to this id trades may be gone.
+_SET_PRUNED_TO: Final = """
+    INSERT INTO meta (key, value) VALUES ('pruned_to_id', ?)
+    ON CONFLICT DO UPDATE SET value = excluded.value WHERE CAST(value AS INTEGER) < CAST(excluded.value AS INTEGER)
+"""
 _GIVE_UP: Final = "UPDATE gaps SET state = 'unfillable', reason = ?, closed_at_us = ? WHERE id = ?"
 _DELETE: Final = "DELETE FROM trades WHERE id IN (SELECT value FROM json_each(?))"
 _SET_BASELINE: Final = "INSERT OR REPLACE INTO baselines ({}) VALUES ({})".format(
@@ -72,7 +79,7 @@ _INSERT_SEGMENT: Final = f"INSERT INTO baseline_segments (token_id, {SEGMENT_COL
 _UPDATE_SEGMENT: Final = f"UPDATE baseline_segments SET ({SEGMENT_COLUMNS}) = ({', '.join('?' * 16)}) WHERE id = ?"
 _DELETE_SEGMENT: Final = "DELETE FROM baseline_segments WHERE id = ?"
 
-Blocked: TypeAlias = Literal["an open gap", "not proven yet", "its trades are not in order"]
+Blocked: TypeAlias = Literal["an open gap", "not proven yet", "its trades are not in order", "the newest trade stays"]
 
 
 class Pruned(NamedTuple):
@@ -98,14 +105,13 @@ def prune_token(connection: sa.Connection, token_id: int, *, before: int, rows: 
     token = connection.exec_driver_sql(_TOKEN, (token_id,)).one()
     until, waits_for = _until(connection, token, before=before, now_us=now_us)
     before, until = (seconds - seconds % MINUTE_SECONDS for seconds in (before, until))
-    prefix, is_done, is_in_order = _prefix(connection, token_id, until, _proven(token), rows)
+    newest = int(connection.exec_driver_sql(_NEWEST).scalar_one() or 0)
+    prefix, is_done, is_in_order = _prefix(connection, token_id, until, _proven(token), rows, newest=newest)
     if not is_in_order:
         return Pruned(0, is_done=True, blocked="its trades are not in order")
-    if not prefix:
-        return Pruned(0, is_done=True, blocked=_what_blocks(connection, token_id, before, waits_for))
-    minute = max(_minute(row) for row in prefix) + 1
-    removed = _take_out(connection, token_id, token, prefix, slot=prefix[-1].slot, minute=minute, now_us=now_us)
-    return Pruned(removed, is_done=is_done, blocked=_what_blocks(connection, token_id, before, waits_for) if is_done else None)
+    removed = _take_out(connection, token_id, token, prefix, newest=newest, now_us=now_us) if prefix else 0
+    blocked = _what_blocks(connection, token_id, before, waits_for, newest=newest) if is_done or not prefix else None
+    return Pruned(removed, is_done=is_done or not prefix, blocked=blocked)
 
 
 def _until(connection: sa.Connection, token: Any, *, before: int, now_us: int) -> tuple[int, Blocked | None]:
@@ -126,12 +132,16 @@ def _proven(token: Any) -> int:
     return LARGEST
 
 
-def _what_blocks(connection: sa.Connection, token_id: int, before: int, waits_for: Blocked | None) -> Blocked | None:
+def _what_blocks(
+    connection: sa.Connection, token_id: int, before: int, waits_for: Blocked | None, *, newest: int
+) -> Blocked | None:
     """Why trades that are old enough are still there; None: there are none."""
     first = connection.exec_driver_sql(_ROWS, (token_id, 1)).first()
     if first is None or first.block_time is None or first.block_time >= before:
         return None
-    return waits_for or "not proven yet"
+    last = connection.exec_driver_sql("SELECT token_id, block_time FROM trades WHERE id = ?", (newest,)).first()
+    is_newest = last is not None and last.token_id == token_id and (last.block_time or 0) // MINUTE_SECONDS == _minute(first)
+    return waits_for or ("the newest trade stays" if is_newest else "not proven yet")
 
 
 class _Row(NamedTuple):
@@ -156,9 +166,11 @@ class _Row(NamedTuple):
     trader_quote_amount: int | None
 
 
-def _prefix(connection: sa.Connection, token_id: int, before: int, last_slot: int, most: int) -> tuple[list[_Row], bool, bool]:
+def _prefix(
+    connection: sa.Connection, token_id: int, before: int, last_slot: int, most: int, *, newest: int
+) -> tuple[list[_Row], bool, bool]:
     """
-    Whole minutes from the beginning on, *most* rows of them, or a single one that has more.
+    Whole minutes from the beginning on, *most* rows of them, or a single one that has more; not the row *newest*.
 
     Also whether that is all that may go (before a second, up to a slot), and whether slots and times are in order.
     """
@@ -173,6 +185,8 @@ def _prefix(connection: sa.Connection, token_id: int, before: int, last_slot: in
         if not ends:
             most *= 4
             continue
+        stays = next((place for place, row in enumerate(found) if row.id == newest), len(found))
+        fit = [end for end in fit if end <= stays]
         end = max(fit, default=0)
         is_done = end < ends[-1] or len(found) <= most
         prefix, behind = found[:end], found[end:]
@@ -183,9 +197,9 @@ def _prefix(connection: sa.Connection, token_id: int, before: int, last_slot: in
         return prefix, is_done, is_in_order
 
 
-def _minute(row: _Row) -> int:
+def _minute(row: Any) -> int:
     assert row.block_time is not None
-    return row.block_time // MINUTE_SECONDS
+    return int(row.block_time) // MINUTE_SECONDS
 
 
 def _is_in_order(prefix: Sequence[_Row], behind: Sequence[_Row]) -> bool:
@@ -200,9 +214,9 @@ def _is_in_order(prefix: Sequence[_Row], behind: Sequence[_Row]) -> bool:
     return all(row.slot > slot and _minute(row) > minute for row in behind)
 
 
-def _take_out(
-    connection: sa.Connection, token_id: int, token: Any, prefix: Sequence[_Row], *, slot: int, minute: int, now_us: int
-) -> int:
+def _take_out(connection: sa.Connection, token_id: int, token: Any, prefix: Sequence[_Row], *, newest: int, now_us: int) -> int:
+    """Leave a baseline, and delete. Returns how many rows."""
+    slot, minute = prefix[-1].slot, max(_minute(row) for row in prefix) + 1
     ask = asking(connection)
     known = baseline_of(ask, token_id)
     chain = Chain(segments_of(ask, token_id))
@@ -224,7 +238,7 @@ def _take_out(
     gone = [row.id for row in prefix]
     until_us = minute * MINUTE_SECONDS * 1_000_000
     for number, state, is_buy, quote_amount, of_slot, at_us in connection.exec_driver_sql(_UNPLACED, (token_id,)).all():
-        if (
+        if number != newest and (
             (of_slot <= slot)
             if of_slot is not None
             else (state not in (CONFIRMED, FINALIZED) and at_us is not None and at_us < until_us)
@@ -235,9 +249,11 @@ def _take_out(
         chain.add(step_of_change(venue, of_slot, time, State(*reserves[:4]), State(*reserves[4:])))
     baseline.trades, baseline.buys, baseline.volume, _, baseline.unknown_amounts = (min(number, LARGEST) for number in total)
     baseline.slot, baseline.minute, baseline.pruned_at_us = slot, minute, now_us
+    baseline.last_id = max(baseline.last_id, *gone)
     baseline.completeness, baseline.complete_from = token.completeness, token.complete_from
     baseline.proven_to_slot, baseline.reason = token.proven_to_slot, token.reason
     _write(connection, token_id, baseline, chain, positions)
+    connection.exec_driver_sql(_SET_PRUNED_TO, (str(baseline.last_id),))
     connection.exec_driver_sql(_DELETE, (msgspec.json.encode(gone).decode(),))
     return len(gone)
 

@@ -44,6 +44,7 @@ VERSION_4: Final = (
         slot INTEGER NOT NULL, -- the last one whose trades are gone
         minute INTEGER NOT NULL, -- the first one (unix time / 60) whose trades are still there, or would be
         pruned_at_us INTEGER NOT NULL,
+        last_id INTEGER NOT NULL, -- the largest id of the rows of trades that are gone
         late INTEGER NOT NULL DEFAULT 0, -- events of these slots that came afterwards, and were passed over
         trades INTEGER NOT NULL,
         buys INTEGER NOT NULL,

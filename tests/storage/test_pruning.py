@@ -55,6 +55,11 @@ def told_of(*events: Event) -> list[Delivery]:
     return [Delivery(source="helius", received_at_us=(NOW + 9) * 1_000_000, events=(event,)) for event in events]
 
 
+def of_another_token() -> Trade:
+    """The newest trade of the record: its row stays, so that no id is given twice."""
+    return Token(99, trades=1).trades[0]
+
+
 def ask(path: Path, query: str) -> list[Any]:
     with closing(sqlite3.connect(path)) as connection:
         return connection.execute(query).fetchall()
@@ -171,11 +176,12 @@ def test_a_token_of_which_all_trades_are_gone_is_still_what_it_was(opened: Calla
     whole, pruned = opened("whole.db"), opened("pruned.db")
     for store in (whole, pruned):
         store.apply(told_of(*events))
+        store.apply(told_of(of_another_token()))
 
     prune(pruned, before=NOW + 10_000)
 
     path = tmp_path / "pruned.db"
-    assert ask(path, "SELECT count(*) FROM trades") == [(0,)]
+    assert ask(path, "SELECT count(*) FROM trades WHERE token_id = 1") == [(0,)]
     assert shown(path) == shown(tmp_path / "whole.db") == made_anew(path)
     assert differences(path) == []
     assert verdicts(path) == verdicts(tmp_path / "whole.db")
@@ -263,6 +269,7 @@ def test_an_open_gap_holds_up_what_lies_behind_its_beginning_and_is_given_up_aft
     store, path = opened("pruned.db"), tmp_path / "pruned.db"
     gap = GapOpened(cause="disconnected", from_us=(NOW + 90) * 1_000_000, to_us=(NOW + 95) * 1_000_000, feed="helius")
     store.apply(told_of(token.created, *token.trades, gap))
+    store.apply(told_of(of_another_token()))
 
     def step(now: int) -> Pruned:
         with store._engine.begin() as connection:
@@ -270,7 +277,7 @@ def test_an_open_gap_holds_up_what_lies_behind_its_beginning_and_is_given_up_aft
 
     held_up = step(NOW + 3600)
     assert held_up.blocked == "an open gap"
-    assert ask(path, "SELECT min(block_time) FROM trades")[0][0] // 60 == (NOW + 90) // 60
+    assert ask(path, "SELECT min(block_time) FROM trades WHERE token_id = 1")[0][0] // 60 == (NOW + 90) // 60
     assert held_up.rows + step(NOW + 91 + GAP_PATIENCE_SECONDS).rows == 60
     assert ask(path, "SELECT state, reason FROM gaps") == [("unfillable", "its time is no longer kept: [retention]")]
 
@@ -280,6 +287,7 @@ def test_a_watched_token_waits_for_its_proof(opened: Callable[[str], Store], tmp
     store = opened("pruned.db")
     events: list[Event] = [token.watched, token.created, *token.trades, token.anchor(after=20)]
     store.apply(told_of(*events))
+    store.apply(told_of(of_another_token()))
 
     first = prune(store, before=NOW + 10_000, rows=10)
 
@@ -287,7 +295,7 @@ def test_a_watched_token_waits_for_its_proof(opened: Callable[[str], Store], tmp
     assert ask(tmp_path / "pruned.db", "SELECT max(slot) FROM baselines")[0][0] <= FIRST_SLOT + 205
     store.apply([Delivery(source="helius", received_at_us=2, events=(token.anchor(),))])
     assert prune(store, before=NOW + 10_000)[-1].blocked is None
-    assert ask(tmp_path / "pruned.db", "SELECT count(*) FROM trades") == [(0,)]
+    assert ask(tmp_path / "pruned.db", "SELECT count(*) FROM trades WHERE token_id = 1") == [(0,)]
 
 
 def test_trades_whose_times_go_back_are_left_alone(opened: Callable[[str], Store]) -> None:
@@ -298,3 +306,18 @@ def test_trades_whose_times_go_back_are_left_alone(opened: Callable[[str], Store
     store.apply([Delivery(source="helius", received_at_us=1, events=(trade,)) for trade in trades])
 
     assert prune(store, before=NOW + 10_000) == [Pruned(0, is_done=True, blocked="its trades are not in order")]
+
+
+def test_no_id_of_a_trade_is_given_twice(opened: Callable[[str], Store], tmp_path: Path) -> None:
+    """Who follows the record goes on behind the last id that was told: what comes after a pruning must come behind it."""
+    token = Token(9, trades=30)
+    store, path = opened("pruned.db"), tmp_path / "pruned.db"
+    store.apply(told_of(token.created, *token.trades))
+    [(last,)] = ask(path, "SELECT max(id) FROM trades")
+
+    assert prune(store, before=NOW + 10_000)[-1].blocked == "the newest trade stays"
+
+    assert 0 < ask(path, "SELECT count(*) FROM trades")[0][0] < 30, "its minute stays with it"
+    store.apply(told_of(token.trade()))
+    assert ask(path, "SELECT max(id) FROM trades") == [(last + 1,)]
+    assert differences(path) == []

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from cli_samples import Maker
+from solders.pubkey import Pubkey
 from storage_samples import MINT, WALLET, chain_trade, delivery, message_trade
 
 from pumpwatch.errors import UsageError
@@ -19,11 +20,13 @@ from pumpwatch.storage import following
 from pumpwatch.storage import store as store_module
 from pumpwatch.storage.chosen import Wanted
 from pumpwatch.storage.following import CompletenessChanged, Lost, News, Place, Tail, Told, TradeChanged, beginning, end
+from pumpwatch.storage.pruning import prune_token
 from pumpwatch.storage.queries import Reader, open_reader
 from pumpwatch.storage.store import Store
 
 EVERYTHING = Wanted()
 NOW_US = 1_790_000_100_000_000
+OTHER_MINT = str(Pubkey(b"other".ljust(32, b"\0")))
 
 
 @pytest.fixture
@@ -345,3 +348,52 @@ def test_the_stream_goes_through_the_rows_behind_its_place_and_no_others(store: 
     assert "SEARCH trades USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)" in plans
     assert not [plan for plan in plans if plan.startswith("SCAN") and "CONSTANT" not in plan and "trades" in plan]
     assert not [plan for plan in plans if "trades USING INDEX" in plan]
+
+
+def old_trades(store: Store, mint: str, numbers: range) -> None:
+    """One trade of *mint* a minute."""
+    trades = [
+        chain_trade(mint=mint, signature=f"{number:088d}", slot=number, block_time=NOW_US // 1_000_000 + 60 * number)
+        for number in numbers
+    ]
+    store.apply([delivery("helius", trade) for trade in trades])
+
+
+def prune(store: Store, mint: str, minutes: int) -> None:
+    """Take out what was traded in the first *minutes*."""
+    with store._engine.begin() as connection:
+        token_id = connection.exec_driver_sql("SELECT id FROM tokens WHERE mint = ?", (mint,)).scalar_one()
+        prune_token(connection, token_id, before=NOW_US // 1_000_000 + 60 * minutes, rows=1000, now_us=NOW_US)
+
+
+def test_a_place_before_pruned_trades_has_lost_some_and_one_behind_them_has_not(store: Store, reader: Reader) -> None:
+    old_trades(store, MINT, range(10))
+    before, behind = beginning(reader), end(reader)
+    old_trades(store, OTHER_MINT, range(10, 20))
+    last = end(reader)
+    prune(store, MINT, 10)
+
+    assert news(reader, last) == []
+    assert [one.row.mint for one in news(reader, behind) if isinstance(one, Told)] == [OTHER_MINT] * 10, "its own trade is gone"
+    assert Lost("pruned") not in news(reader, behind)
+    assert news(reader, before)[0] == Lost("pruned")
+    assert news(reader, before).count(Lost("pruned")) == 1
+    assert Lost("pruned") not in news(reader, before, Wanted(mint=OTHER_MINT)), "nothing of this token is gone"
+    assert news(reader, before, Wanted(mint=MINT))[0] == Lost("pruned")
+
+
+def test_what_is_pruned_before_its_page_is_read_is_told_as_lost(
+    store: Store, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "PAGE", 4)
+    old_trades(store, MINT, range(20))
+    tail = Tail(reader, EVERYTHING, beginning(reader))
+    told = [one for one, _ in tail.read()]
+    assert len(told) == 4
+    prune(store, MINT, 15)
+
+    rest = [one for one, _ in read_all(tail)]
+
+    assert rest[0] == Lost("pruned")
+    assert rest.count(Lost("pruned")) == 1
+    assert len([one for one in rest if isinstance(one, Told)]) == 5
