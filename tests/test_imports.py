@@ -22,7 +22,7 @@ ROWS = (
     (
         *("config", "config_endpoint", "config_file", "config_model", "config_text", "config_values"),
         *("config_operations", "config_setting"),
-        *("backoff", "threads", "telemetry", "providers", "symbols", "process", "feeds.wanted"),
+        *("backoff", "files", "threads", "telemetry", "providers", "symbols", "process", "feeds.wanted"),
     ),
     ("storage",),
     ("read",),
@@ -44,9 +44,13 @@ ROWS = (
         "bounded_http",
         "public_addresses",
         "metrics",
+        "metrics_page",
+        "metrics_server",
+        "small_server",
     ),
     ("building", "supervisor", "measuring", "watchdog", "notify"),
     ("audit", "export", "export_file", "export_parquet", "export_text"),
+    ("service", "service_steps", "service_text"),
     ("simulator",),
     ("replay", "replay_files", "replay_stage"),
     ("dashboard",),
@@ -54,7 +58,20 @@ ROWS = (
 )
 
 #: These turn bytes into meaning, and must not reach for the world.
-PURE = ("market", "figures", "candles", "decode", "continuity", "breaks", "verdict", "rate_sources", "rates", "vitals")
+PURE = (
+    "market",
+    "figures",
+    "candles",
+    "decode",
+    "continuity",
+    "breaks",
+    "verdict",
+    "rate_sources",
+    "rates",
+    "vitals",
+    "service_text",
+    "metrics",
+)
 WORLD = {
     *(
         "asyncio",
