@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from pumpwatch.errors import StopError
+from pumpwatch.files import put_in_place
 from pumpwatch.telemetry import visible
 
 
@@ -56,17 +57,10 @@ def _exists(path: Path) -> NotExported:
 
 
 def _name(part: Path, path: Path, *, overwrite: bool) -> None:
-    if overwrite:
-        part.replace(path)
-        return
     try:
-        os.link(part, path)  # unlike a rename, it replaces nothing
+        put_in_place(part, path, replace=overwrite)
     except FileExistsError as error:
         raise _exists(path) from error
-    except OSError:  # a file system without links
-        if path.exists():
-            raise _exists(path) from None
-        part.replace(path)
 
 
 def _shown(path: Path) -> str:

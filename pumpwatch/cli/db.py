@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from pumpwatch.config import Settings
@@ -23,6 +24,12 @@ def register(commands: Any) -> None:
     check.allow_abbrev = False
     check.add_argument("--repair", action="store_true", help="make wrong numbers anew from the trades (no worker may run)")
     check.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    backup = actions.add_parser("backup", help="copy the whole record into one file, beside a running worker, and check the copy")
+    backup.set_defaults(function=_backup)
+    backup.allow_abbrev = False
+    backup.add_argument("file", type=Path, metavar="FILE", help="the new file")
+    backup.add_argument("--replace", action="store_true", help="a file of that name may be replaced")
+    backup.add_argument("--json", action="store_true", help="one JSON document on standard output")
 
 
 def _redecode(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -35,3 +42,9 @@ def _check(settings: Settings, arguments: argparse.Namespace) -> int:
     from pumpwatch.cli.check_record import check_record
 
     return check_record(settings, as_json=arguments.json, to_repair=arguments.repair)
+
+
+def _backup(settings: Settings, arguments: argparse.Namespace) -> int:
+    from pumpwatch.cli.backup import backup
+
+    return backup(settings, arguments)

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from pumpwatch.errors import DatabaseBusy, DatabaseError
+from pumpwatch.files import make_private
 from pumpwatch.storage.schema import MIGRATIONS, SCHEMA_VERSION
 
 #: STRICT tables came with this version.
@@ -35,7 +36,7 @@ _CHECKPOINT_PAGES = 8_000
 _JOURNAL_SIZE_LIMIT_BYTES = 64 * 1024 * 1024
 
 #: Marks the file as ours (``PRAGMA application_id``): "pwat".
-_APPLICATION_ID = 0x70776174
+APPLICATION_ID = 0x70776174
 
 _TRANSIENT = {
     sqlite3.SQLITE_BUSY: "the database is locked by another program",
@@ -135,6 +136,8 @@ def writing_engine(path: Path, *, busy_timeout_seconds: float, synchronous: str)
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):
+            make_private(path)  # SQLite gives its neighbours the same mode
     except OSError as error:
         raise DatabaseError(f"the folder {path.parent} cannot be made ({error.strerror}): choose another `database`") from error
     engine = sa.create_engine(
@@ -251,7 +254,7 @@ def _migrate(engine: sa.Engine, number: int, *, origin: str, version: str) -> No
         for statement in MIGRATIONS[number]:
             connection.exec_driver_sql(statement)
         if number == 0:
-            connection.exec_driver_sql(f"PRAGMA application_id={_APPLICATION_ID}")
+            connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
             connection.exec_driver_sql(
                 "INSERT INTO meta (key, value) VALUES ('origin', ?), ('created_at_us', ?), ('created_by', ?)",
                 (origin, str(time.time_ns() // 1000), f"pumpwatch {version}"),

@@ -1,0 +1,101 @@
+"""Files of ours: private where the system knows that, and under their name only when they are whole."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+_PRIVATE: Final = 0o600
+_NOT_FOR_OTHERS: Final = 0o077
+
+
+@contextlib.contextmanager
+def private_files() -> Iterator[None]:
+    """What this process makes from here on is its user's alone (POSIX; elsewhere the folder decides)."""
+    if os.name == "nt":
+        yield
+        return
+    before = os.umask(_NOT_FOR_OTHERS)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def make_private(path: Path) -> None:
+    """
+    Make an empty file that only its owner may read. One that is there is left as it is.
+
+    Raises:
+        OSError: It cannot be made.
+
+    """
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE))
+
+
+def others_may_read(path: Path) -> bool:
+    """Whether the file's mode gives anything to its group or to everybody; False where there are no modes."""
+    return os.name != "nt" and bool(path.stat().st_mode & _NOT_FOR_OTHERS)
+
+
+def put_in_place(part: Path, path: Path, *, replace: bool) -> None:
+    """
+    Give *part* the name *path*.
+
+    Raises:
+        FileExistsError: There is such a file, and it is not to be replaced.
+        OSError: It cannot be done.
+
+    """
+    if replace:
+        part.replace(path)
+        return
+    try:
+        os.link(part, path)  # unlike a rename, it replaces nothing
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        if path.exists():
+            raise FileExistsError(path) from None
+        part.replace(path)
+    else:
+        part.unlink(missing_ok=True)
+
+
+def make_durable(path: Path) -> None:
+    """
+    Wait until what was written to *path* is on the disk.
+
+    Raises:
+        OSError: The disk failed.
+
+    """
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
+
+
+def size_of(path: Path) -> int:
+    """Bytes of the file; 0 if there is none."""
+    with contextlib.suppress(OSError):
+        return path.stat().st_size
+    return 0
+
+
+def free_bytes(path: Path) -> int | None:
+    """Room on the disk where *path* is or will be; None: unknown."""
+    with contextlib.suppress(OSError, StopIteration):
+        return shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.exists())).free
+    return None
+
+
+def gigabytes(size_bytes: float) -> str:
+    """``2.46 GB``, ``57 MB``, ``812 kB``: 10^9, 10^6, 10^3 bytes."""
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size_bytes >= size:
+            return f"{size_bytes / size:.3g} {unit}"
+    return f"{size_bytes:.0f} bytes"
