@@ -153,6 +153,8 @@ def run_demo(
     provider: str | None,
     database: Path | None,
     kill_every_seconds: float | None = None,
+    settings: Mapping[str, str] | None = None,
+    during: Callable[[Simulator, Worker], None] | None = None,
     afterwards: Callable[[Mapping[str, str]], int] | None = None,
 ) -> int:
     """
@@ -163,6 +165,8 @@ def run_demo(
         provider: Play the limits of one of :data:`PROVIDERS`.
         database: A file that does not exist yet; by default one named after the time, in the current directory.
         kill_every_seconds: Kill the worker so often, as the fault ``kill`` does.
+        settings: Of the worker, over those of a demo: environment variables.
+        during: Called a few times a second while the market is open.
         afterwards: Called with the worker's environment when it has stopped and the chain is still there; what it returns is the
             status unless the run itself has a worse one.
 
@@ -182,13 +186,14 @@ def run_demo(
         with Simulator(
             seed=int(time.time()), rate=rate, provider=provider, chain_delay_seconds=0.25, database=target
         ) as simulator:
-            worker = Worker(worker_environment(simulator, target, provider), folder, folder / "worker.log", played, target)
+            environment = {**worker_environment(simulator, target, provider), **(settings or {})}
+            worker = Worker(environment, folder, folder / "worker.log", played, target)
             simulator.kill_worker = worker.kill
             worker.start()
             settled = True
             try:
                 plan = _Plan(seconds, faults, kill_every_seconds)
-                status, settled = _run(simulator, worker, plan, target)
+                status, settled = _run(simulator, worker, plan, target, during)
             finally:
                 stopped = worker.stop()
             if status is not None:
@@ -275,7 +280,9 @@ class _Plan:
             simulator.fault(name, at_second=first, every_seconds=round_seconds)
 
 
-def _run(simulator: Simulator, worker: Worker, plan: _Plan, target: Path) -> tuple[int | None, bool]:
+def _run(
+    simulator: Simulator, worker: Worker, plan: _Plan, target: Path, during: Callable[[Simulator, Worker], None] | None
+) -> tuple[int | None, bool]:
     """
     The run itself. Ctrl-C ends the run, not the grading.
 
@@ -293,7 +300,7 @@ def _run(simulator: Simulator, worker: Worker, plan: _Plan, target: Path) -> tup
         _say(f"the market opens: {plan.seconds:g} s at {simulator.rate:g} trades/s{troubles}")
         plan.schedule(simulator)
         simulator.open_market()
-        _watch(simulator, worker, plan, target)
+        _watch(simulator, worker, plan, target, during)
         simulator.close_market()
         simulator.no_more_faults()
         _drain(simulator, worker, target)
@@ -315,7 +322,9 @@ def _wait(condition: Callable[[], bool], worker: Worker, seconds: float) -> bool
     return True
 
 
-def _watch(simulator: Simulator, worker: Worker, plan: _Plan, target: Path) -> None:
+def _watch(
+    simulator: Simulator, worker: Worker, plan: _Plan, target: Path, during: Callable[[Simulator, Worker], None] | None
+) -> None:
     """Show progress until the market closes; new faults end before."""
     began = time.monotonic()
     shown = 0
@@ -323,6 +332,8 @@ def _watch(simulator: Simulator, worker: Worker, plan: _Plan, target: Path) -> N
     quiet = False
     while (passed := time.monotonic() - began) < plan.seconds and worker.ended() is None:
         time.sleep(min(_POLL_SECONDS, max(0.0, plan.seconds - passed)))
+        if during is not None:
+            during(simulator, worker)
         if not quiet and passed > plan.active_seconds:
             simulator.no_more_faults()
             quiet = True

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from pumpwatch.simulator.chain import WRAPPED_SOL
 from pumpwatch.simulator.delivered import FEEDS, Delivered, Feed, Interest
+from pumpwatch.simulator.pruned import pruned
 from pumpwatch.simulator.truth import TradeRow
 
 #: Gaps that say "what was delivered just then may be lost": the spill was full or torn, or the process was killed.
@@ -62,6 +63,7 @@ class Grade:
         missing: Delivered and not recorded; *excused* ones fall into a recorded gap.
         invented: Recorded, but not on chain and told by nobody.
         phantoms: Recorded provisionally, told by PumpPortal, never landed.
+        pruned: Trades that went into baselines.
         problems: A few examples in words.
         gaps: Recorded gaps by cause.
     """
@@ -82,6 +84,7 @@ class Grade:
     wrong: int = 0
     invented: int = 0
     phantoms: int = 0
+    pruned: int = 0
     gaps: dict[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
@@ -111,6 +114,12 @@ def grade(
     try:
         connection.row_factory = sqlite3.Row
         matched = _match(connection, result, ledger, {row.signature for row in phantoms})
+        gone, wrong = pruned(connection, ledger)
+        result.pruned = len(gone)
+        result.wrong += len(wrong)
+        for text in wrong:
+            result.complain(text)
+        matched |= dict.fromkeys(gone, ",".join(FEEDS))
         _count_missing(result, ledger, matched, delivered, _excuses(connection, result))
     finally:
         connection.close()

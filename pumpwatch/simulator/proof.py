@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from pumpwatch.simulator.market import Market
+from pumpwatch.simulator.pruned import pruned
 from pumpwatch.simulator.truth import TradeRow
 
 _EXAMPLES: Final = 3
@@ -211,7 +212,7 @@ def _recorded(connection: sqlite3.Connection, ledger: list[TradeRow], result: Pr
         if number is not None:
             recorded.add(number)
             result.repaired += sources == "backfill"
-    return recorded
+    return recorded | pruned(connection, ledger)[0]
 
 
 def _count_in_spells(

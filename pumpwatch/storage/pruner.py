@@ -76,6 +76,7 @@ class Pruner:
         self._trade_days = trade_days
         self._max_bytes = max_bytes
         self._clock = clock
+        self._rest_seconds = min(_REST_SECONDS, trade_days * _DAY_SECONDS / 4) if trade_days else _REST_SECONDS
         self._asked_days: float | None = None
         self._rows = 200
         self._from_time = 0
@@ -179,7 +180,7 @@ class Pruner:
 
     def _rest(self) -> None:
         """Everything that may go is gone: look again later, also at what was blocked."""
-        self._next_at = self._clock() + _REST_SECONDS
+        self._next_at = self._clock() + self._rest_seconds
         self._asked_days = None
         self._from_time = 0
         self._blocked.clear()

@@ -31,6 +31,8 @@ class Record:
         self.connection.execute("PRAGMA journal_mode=MEMORY")
         self.connection.execute(f"CREATE TABLE trade_log ({', '.join(_COLUMNS)})")
         self.connection.execute("CREATE TABLE gaps (cause, from_us, to_us)")
+        self.connection.execute("CREATE TABLE tokens (id, mint)")
+        self.connection.execute("CREATE TABLE baselines (token_id, slot, trades, buys, volume)")
 
     def confirmed(self, row: TradeRow, **changes: object) -> None:
         values = row._asdict() | {"side": "buy" if row.is_buy else "sell", "sources": "pumpportal,helius", "confirmed": 1}

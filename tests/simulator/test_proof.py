@@ -13,7 +13,8 @@ from pumpwatch.simulator.truth import TradeRow
 
 _TABLES = """
 CREATE TABLE trade_log (signature, event_index, sources, confirmed);
-CREATE TABLE tokens (mint, completeness, complete_from, proven_to_slot, reason, start_real_token_reserves, created_slot);
+CREATE TABLE tokens (id, mint, completeness, complete_from, proven_to_slot, reason, start_real_token_reserves, created_slot);
+CREATE TABLE baselines (token_id, slot, trades, buys, volume);
 CREATE TABLE spells (kind, address, started_at_us, ended_at_us);
 CREATE TABLE gaps (cause, state, mint, net_token_amount, net_quote_amount, from_slot, to_slot, reason);
 """
@@ -52,7 +53,7 @@ class Record:
 
     def verdict(self, completeness: str, *, since: int | None = None, to_slot: int | None = None) -> None:
         values = (self.mint, completeness, since, to_slot or self.rows[-1].slot, "why", 1, self.rows[0].slot)
-        self.db.execute("INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+        self.db.execute("INSERT INTO tokens VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)", values)
 
     def gap(self, cause: str, state: str, *row: int) -> None:
         tokens, quote, first, last = row or (None, None, None, None)
