@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import calendar
 import threading
 import time
 from collections import defaultdict
@@ -14,6 +13,18 @@ from typing import Final
 from loguru import logger
 
 from pumpwatch.config import Settings
+from pumpwatch.costs import (
+    GUESSED_BYTES_PER_TOKEN_HOUR,
+    NEARLY_SPENT,
+    Meter,
+    Pace,
+    ProviderCost,
+    helius_cost,
+    hours_left_of_month,
+    hours_of_month,
+    pumpportal_cost,
+    shown,
+)
 from pumpwatch.events import Usage
 from pumpwatch.providers import Provider
 from pumpwatch.tariff import (
@@ -27,6 +38,7 @@ from pumpwatch.tariff import (
 
 __all__ = [
     "BYTES_PER_CREDIT",
+    "GUESSED_BYTES_PER_TOKEN_HOUR",
     "HELIUS",
     "PAID_MESSAGES_PER_SOL",
     "PUMPPORTAL",
@@ -39,15 +51,6 @@ WATCHING_SHARE: Final = Decimal("0.8")
 
 #: One slot notification of about 110 bytes every 0.4 s, whatever is watched.
 HEARTBEAT_BYTES_PER_HOUR: Final = 1_000_000
-
-#: What one watched token brings, until measured: 17 new mints cost 2.0 M credits a month (one third-party measurement, 2026).
-GUESSED_BYTES_PER_TOKEN_HOUR: Final = 2_000_000 * BYTES_PER_CREDIT // (17 * 730)
-
-#: The guess counts like this many token-hours of measurement, so that the first busy minute is not taken for the rule.
-_GUESS_WEIGHT_TOKEN_HOURS: Final = 4.0
-
-#: A measurement loses half of its weight in this time: yesterday's market says little about today's.
-_HALF_LIFE_SECONDS: Final = 6 * 3600.0
 
 _DAY_SECONDS: Final = 86_400
 
@@ -94,9 +97,12 @@ class Budget:
         self._months: dict[tuple[str, str], Tally] = defaultdict(Tally)
         self._pending: dict[tuple[str, str], Tally] = defaultdict(Tally)
         #: What :meth:`_tallies` returned for each provider, until one of them is another.
-        self._current: dict[str, tuple[Tally, Tally, Tally]] = {}
+        self._current: dict[str, tuple[Tally, ...]] = {}
         self._said: set[tuple[str, str]] = set()
-        self._pace = _Pace()
+        self._pace = Pace()
+        #: Of this process, and how fast they grow.
+        self._totals: dict[str, Tally] = defaultdict(Tally)
+        self._meters: dict[str, Meter] = defaultdict(Meter)
         with self._lock:
             self._turn_day()
             for usage in start:
@@ -213,7 +219,7 @@ class Budget:
         with self._lock:
             self._turn_day()
             left = self._reserve() - self._months[HELIUS, self._day[:7]].call_credits
-        return max(0.0, float(left)) / _hours_left_of_month(now)
+        return max(0.0, float(left)) / hours_left_of_month(now)
 
     def watchable(self, now: float) -> int | None:
         """
@@ -233,9 +239,8 @@ class Budget:
 
     def _credits_per_hour(self, now: float) -> float:
         """What may be spent on watching in an hour: the even pace, or less when the month has run ahead of it."""
-        date = datetime.fromtimestamp(now, tz=UTC)
         share = float(self._credits_per_month * WATCHING_SHARE)
-        return min(share / _hours_of_month(date), (share - float(self._spent_of_share())) / _hours_left_of_month(now))
+        return min(share / hours_of_month(now), (share - float(self._spent_of_share())) / hours_left_of_month(now))
 
     def _month_spent(self) -> bool:
         with self._lock:
@@ -257,14 +262,60 @@ class Budget:
         month = self._months[HELIUS, self._day[:7]]
         return month.streamed_credits() + max(Decimal(0), month.call_credits - self._reserve())
 
-    def _say_once(self, provider: str, period: str, text: str) -> None:
+    def _say_once(self, subject: str, period: str, text: str, *, level: str = "ERROR") -> None:
         with self._lock:
-            if (provider, period) in self._said:
+            if (subject, period) in self._said:
                 return
-            self._said.add((provider, period))
-        logger.error("budget: {}", text)
+            self._said.add((subject, period))
+        logger.log(level, "budget: {}", text)
 
     # What it costs
+
+    def costs(self, now: float) -> tuple[ProviderCost, ...]:
+        """
+        What each provider has cost at the unix time *now*, and where that leads. Cheap; to be asked every few seconds.
+
+        Says once in a period that a limit is nearly spent, or spent.
+        """
+        with self._lock:
+            self._turn_day()
+            found = (
+                pumpportal_cost(
+                    self._days[PUMPPORTAL, self._day],
+                    self._totals[PUMPPORTAL],
+                    self._meters[PUMPPORTAL],
+                    now,
+                    limit=float(self._sol_per_day),
+                ),
+                helius_cost(
+                    self._months[HELIUS, self._day[:7]],
+                    self._totals[HELIUS],
+                    self._meters[HELIUS],
+                    now,
+                    limit=self._credits_per_month if self._metered else None,
+                ),
+            )
+            periods = {PUMPPORTAL: self._day, HELIUS: self._day[:7]}
+        for cost in found:
+            if cost.limit and cost.spent >= cost.limit:
+                self.paid_allowed(cost.provider)
+                self.repairs_allowed(cost.provider)
+            elif cost.limit and cost.spent >= NEARLY_SPENT * cost.limit:
+                of = f"{shown(cost.spent, cost.unit)} of {shown(cost.limit, cost.unit)} {cost.unit} of this {cost.period}"
+                text = f"{cost.provider}: {of} (UTC) are spent, the least useful goes first from now on"
+                self._say_once(f"nearly {cost.provider}", periods[cost.provider], text, level="WARNING")
+        return found
+
+    def spent_share(self, provider: str) -> float:
+        """How much of the limit is spent, 1 = all: PumpPortal's of the day, Helius' of the month. 0: there is no limit."""
+        with self._lock:
+            self._turn_day()
+            if provider == PUMPPORTAL:
+                most = self._paid_messages_per_day
+                return self._days[PUMPPORTAL, self._day].paid_messages / most if most else 1.0
+            if provider == HELIUS and self._metered:
+                return float(self._months[HELIUS, self._day[:7]].credits() / self._credits_per_month)
+        return 0.0
 
     def projection(self, now: float, *, tokens: int | None = None, paid_trades: bool) -> list[str]:
         """
@@ -308,12 +359,13 @@ class Budget:
 
     # Under the lock
 
-    def _tallies(self, provider: str) -> tuple[Tally, Tally, Tally]:
+    def _tallies(self, provider: str) -> tuple[Tally, ...]:
         self._turn_day()
         current = self._current.get(provider)
         if current is None:
             key = (provider, self._day)
-            current = self._current[provider] = (self._days[key], self._months[provider, self._day[:7]], self._pending[key])
+            month = self._months[provider, self._day[:7]]
+            current = self._current[provider] = (self._days[key], month, self._pending[key], self._totals[provider])
         return current
 
     def _turn_day(self) -> None:
@@ -336,45 +388,3 @@ def projected_cost(settings: Settings, chain: Provider, budget: Budget, now: flo
     portal = settings.pumpportal
     paid_trades = portal.enabled and portal.has_key and portal.trades != "no"
     return budget.projection(now, tokens=min(limit for limit in limits if limit is not None), paid_trades=paid_trades)
-
-
-def _hours_of_month(date: datetime) -> int:
-    return calendar.monthrange(date.year, date.month)[1] * 24
-
-
-def _hours_left_of_month(now: float) -> float:
-    date = datetime.fromtimestamp(now, tz=UTC)
-    return max(1.0, _hours_of_month(date) - (date.day - 1) * 24 - date.hour - date.minute / 60)
-
-
-class _Pace:
-    """Bytes that one watched token brings in an hour: measured, forgetting slowly, beginning from the guess."""
-
-    def __init__(self) -> None:
-        self._tokens = 0
-        self._since: float | None = None
-        self._bytes = 0.0
-        self._token_hours = 0.0
-
-    def received(self, received_bytes: int) -> None:
-        if self._tokens:
-            self._bytes += received_bytes
-
-    def watching(self, tokens: int, now: float) -> None:
-        self._advance(now)
-        self._tokens = tokens
-
-    def is_measured(self) -> bool:
-        return self._token_hours >= _GUESS_WEIGHT_TOKEN_HOURS
-
-    def bytes_per_token_hour(self, now: float) -> float:
-        self._advance(now)
-        guessed = GUESSED_BYTES_PER_TOKEN_HOUR * _GUESS_WEIGHT_TOKEN_HOURS
-        return max(1.0, (self._bytes + guessed) / (self._token_hours + _GUESS_WEIGHT_TOKEN_HOURS))
-
-    def _advance(self, now: float) -> None:
-        passed = max(0.0, now - self._since) if self._since is not None else 0.0
-        self._since = now
-        kept = 0.5 ** (passed / _HALF_LIFE_SECONDS)
-        self._bytes *= kept
-        self._token_hours = self._token_hours * kept + self._tokens * passed / 3600

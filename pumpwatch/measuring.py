@@ -104,10 +104,11 @@ class Measuring(WorkerThread):
             backfill_reason=None if backfill is None else backfill.reason,
             backfill_requests_total=None if backfill is None else backfill.requests,
             backfill_transactions_total=None if backfill is None else backfill.fetched,
-            costs=(),
+            costs=parts.budget.costs(now),
             database_bytes=_size(self._database),
             wal_bytes=_size(self._database.with_name(f"{self._database.name}-wal")),
             disk_free_bytes=_free(self._database),
+            database_growth_bytes_per_day=counted.growth_bytes_per_day,
             alarm=None if alarm is None else alarm.text,
         )
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import msgspec
 
+from pumpwatch.costs import ProviderCost
 from pumpwatch.feeds.state import State
+
+__all__ = ["FeedVitals", "ProviderCost", "Vitals"]
 
 
 class FeedVitals(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,29 +36,6 @@ class FeedVitals(msgspec.Struct, frozen=True, kw_only=True):
     messages_total: int
     trades_total: int
     failed_connects_total: dict[str, int] = {}
-
-
-class ProviderCost(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What one provider has cost and will.
-
-    Attributes:
-        provider: ``pumpportal`` or ``helius``.
-        unit: ``SOL`` or ``credits``.
-        period: ``day`` or ``month``, of UTC: what *limit* bounds.
-        spent: In this period; *limit* None: not bounded (nothing is charged, or nothing is counted).
-        projected: At the end of the period, if it goes on as in the last hour; None: not measured yet.
-        messages_total: Since the start of the process; *billed_messages_total* of them are charged by the message.
-    """
-
-    provider: str
-    unit: str
-    period: str
-    spent: float
-    limit: float | None
-    projected: float | None
-    messages_total: int = 0
-    billed_messages_total: int = 0
 
 
 class Vitals(msgspec.Struct, frozen=True, kw_only=True):

@@ -291,3 +291,113 @@ def test_the_projected_cost_is_said_in_one_sentence_each(clock: Clock) -> None:
     )
     paid, _ = budget.projection(clock.now, tokens=3, paid_trades=True)
     assert paid.endswith("at most 0.02 SOL a UTC day, 0.005 SOL spent today")
+
+
+# What it has cost, and will
+
+
+def at_half_past_ten(**changes: Any) -> tuple[Clock, Budget]:
+    clock = Clock("2026-11-21T10:30:00")
+    return clock, make(clock, **changes)
+
+
+def test_costs_are_of_the_day_in_sol_and_of_the_month_in_credits_with_their_parts() -> None:
+    start = [
+        Usage(provider=PUMPPORTAL, day="2026-11-20", messages=9000, paid_messages=9000),
+        Usage(provider=PUMPPORTAL, day="2026-11-21", messages=3000, paid_messages=2000),
+        Usage(provider=HELIUS, day="2026-11-02", received_bytes=10_000 * BYTES_PER_CREDIT, connections=7, call_credits=500),
+    ]
+    clock, budget = at_half_past_ten(start=start)
+    budget.received(PUMPPORTAL, 400, paid=True)
+    budget.received(PUMPPORTAL, 400)
+    budget.called(HELIUS, "getTransaction")
+
+    portal, helius = budget.costs(clock.now)
+
+    assert (portal.provider, portal.unit, portal.period) == ("pumpportal", "SOL", "day")
+    assert (portal.spent, portal.limit, portal.projected) == (0.002001, 0.02, None)
+    assert (portal.messages_total, portal.billed_messages_total) == (2, 1), "of this process"
+    assert (helius.provider, helius.unit, helius.period) == ("helius", "credits", "month")
+    assert (helius.spent, helius.limit) == (10_517, 1_000_000)
+    assert helius.parts == {"streaming": 10_000, "connections": 7, "calls": 510}
+    assert sum(helius.parts.values()) == helius.spent
+
+
+def test_the_projection_follows_the_pace_of_the_last_hour_to_the_end_of_the_period() -> None:
+    clock, budget = at_half_past_ten()
+    budget.costs(clock.now)
+    for _minute in range(180):
+        clock.now += 60
+        is_busy = clock.now % 86_400 > 12.5 * 3600
+        budget.received(HELIUS, (2 if is_busy else 30) * BYTES_PER_CREDIT)
+        budget.received(PUMPPORTAL, 1, paid=is_busy)
+        found = budget.costs(clock.now)
+
+    portal, helius = found
+    assert portal.projected == pytest.approx((60 + 10.5 * 60) / 1_000_000, rel=0.05), (
+        "half past one: ten and a half hours are left"
+    )
+    assert helius.projected == pytest.approx(helius.spent + 2 * 60 * (10.5 + 9 * 24), rel=0.05), "and nine days of November"
+
+
+def test_nothing_is_projected_from_less_than_a_minute_or_from_a_clock_that_was_set_back() -> None:
+    clock, budget = at_half_past_ten()
+    budget.costs(clock.now)
+    budget.received(HELIUS, 1000 * BYTES_PER_CREDIT)
+    clock.now += 59
+    assert budget.costs(clock.now)[1].projected is None
+    clock.now += 2
+    assert (budget.costs(clock.now)[1].projected or 0) > 1000
+    clock.now -= 3600
+    assert budget.costs(clock.now)[1].projected is None
+
+
+def test_what_is_not_charged_has_no_cost_and_no_limit() -> None:
+    clock, budget = at_half_past_ten(metered=False, pumpportal_sol_per_day=0)
+    spend_credits(budget, 1000)
+
+    portal, helius = budget.costs(clock.now)
+    assert (portal.spent, portal.limit) == (0, None)
+    assert (helius.spent, helius.limit, helius.messages_total, helius.parts) == (0, None, 1, {})
+
+
+def test_a_limit_is_said_to_be_nearly_spent_and_spent_once_in_its_period() -> None:
+    lines: list[str] = []
+    sink = logger.add(lambda message: lines.append(str(message)), level="WARNING", format="{level} {message}")
+    try:
+        clock, budget = at_half_past_ten(pumpportal_sol_per_day=0.0001)
+        for _ in range(2):
+            for messages in (79, 1, 19, 1, 5):
+                for _ in range(messages):
+                    budget.received(PUMPPORTAL, 1, paid=True)
+                budget.costs(clock.now)
+                budget.costs(clock.now)
+            clock.now += 86_400
+        spend_credits(budget, 800_000)
+        budget.costs(clock.now)
+        budget.called(HELIUS, "getTransaction", 20_000)
+        budget.costs(clock.now)
+        budget.costs(clock.now)
+    finally:
+        logger.remove(sink)
+
+    said = [line.split(" are spent")[0].strip() for line in lines]
+    assert said[:2] == [
+        "WARNING budget: pumpportal: 0.00008 of 0.0001 SOL of this day (UTC)",
+        "ERROR budget: PumpPortal's 0.0001 SOL of this UTC day",
+    ]
+    assert said[2:4] == said[:2], "again on the next day"
+    assert said[4] == "WARNING budget: helius: 800,000 of 1,000,000 credits of this month (UTC)"
+    assert len(said) == 7, "Helius' share for watching, and all of the month, beside"
+
+
+def test_the_share_that_is_spent_is_known(clock: Clock) -> None:
+    budget = make(clock)
+    for _ in range(5000):
+        budget.received(PUMPPORTAL, 1, paid=True)
+    spend_credits(budget, 100_000)
+
+    assert budget.spent_share(PUMPPORTAL) == 0.25
+    assert budget.spent_share(HELIUS) == 0.1
+    assert make(clock, pumpportal_sol_per_day=0).spent_share(PUMPPORTAL) == 1, "nothing may be spent"
+    assert make(clock, metered=False).spent_share(HELIUS) == 0
