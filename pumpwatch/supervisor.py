@@ -31,6 +31,7 @@ from pumpwatch.errors import AllFeedsRefused, DatabaseBusy, StopError
 from pumpwatch.events import Covered, GapOpened, RunEnded, RunStarted
 from pumpwatch.feeds.feed import Feed
 from pumpwatch.measuring import Measuring
+from pumpwatch.metrics_server import MetricsServer
 from pumpwatch.notify import Notifier
 from pumpwatch.session_writer import Recording
 from pumpwatch.status import FeedStatus, Status, StatusFile, StatusUnreadable
@@ -87,6 +88,8 @@ class Supervisor:
         self._status_file = StatusFile(status_file.path_of(self._database))
         self._started_at = time.time()
         self._state = "starting"
+        #: What the status file says, or would if it could be written: /health says the same.
+        self._told: Status | None = None
         #: Monotonic seconds at which something is to be done next.
         self._due = {"heartbeat": time.monotonic() + _HEARTBEAT_SECONDS}
         #: Unix seconds of each feed's last data that were noted.
@@ -135,10 +138,12 @@ class Supervisor:
         self._parts = parts = Parts(
             settings, store, folder=self._folder, origin=self._origin, plays=self._plays, record=self._record
         )
+        metrics = [self._build_metrics()] if settings.metrics.port else []
+        takers = tuple(server.take for server in metrics)
         self._measuring = Measuring(
-            parts, database=self._database, origin=self._origin, queue_size=settings.writer.queue_size, takers=()
+            parts, database=self._database, origin=self._origin, queue_size=settings.writer.queue_size, takers=takers
         )
-        self._observers: tuple[WorkerThread, ...] = (self._measuring,)
+        self._observers: tuple[WorkerThread, ...] = (self._measuring, *metrics)
         self._threads = (*parts.threads, *self._observers)
         self._watchdog = Watchdog(
             lambda: (self._pulse, *(thread.pulse for thread in self._threads if thread.is_alive())),
@@ -151,6 +156,14 @@ class Supervisor:
             started_at_us=int(self._started_at * 1_000_000), pid=os.getpid(), version=pumpwatch.__version__, **before
         )
         parts.tell(started)
+
+    def _build_metrics(self) -> MetricsServer:
+        settings = self._settings.metrics
+
+        def health() -> list[str]:
+            return ["the worker is starting"] if self._told is None else status_file.problems(self._told, time.time())
+
+        return MetricsServer(port=settings.port, hosts=settings.hosts, health=health)
 
     def _end_before(self) -> dict[str, Any]:
         """What the status file says of the end of the worker before this one, if that could not say so in the database."""
@@ -327,24 +340,23 @@ class Supervisor:
             return
         parts = self._parts
         alarm = parts.drift.alarm
-        self._status_file.write(
-            Status(
-                pid=os.getpid(),
-                started_at=self._started_at,
-                written_at=time.time(),
-                version=pumpwatch.__version__,
-                state=self._state,
-                feeds={feed.source: _feed_status(feed) for feed in parts.feeds},
-                queue_depth=parts.intake.depth,
-                spilled=parts.intake.spilled,
-                last_commit_at=parts.store.last_commit_at,
-                trades=parts.store.trades,
-                watched=parts.watchlist.watched(),
-                gaps_open=parts.store.gaps_open,
-                backfill=None if parts.backfill is None else parts.backfill.state(),
-                alarm=None if alarm is None else alarm.text,
-            )
+        self._told = Status(
+            pid=os.getpid(),
+            started_at=self._started_at,
+            written_at=time.time(),
+            version=pumpwatch.__version__,
+            state=self._state,
+            feeds={feed.source: _feed_status(feed) for feed in parts.feeds},
+            queue_depth=parts.intake.depth,
+            spilled=parts.intake.spilled,
+            last_commit_at=parts.store.last_commit_at,
+            trades=parts.store.trades,
+            watched=parts.watchlist.watched(),
+            gaps_open=parts.store.gaps_open,
+            backfill=None if parts.backfill is None else parts.backfill.state(),
+            alarm=None if alarm is None else alarm.text,
         )
+        self._status_file.write(self._told)
 
     def _write_early_status(self, state: str, *, reason: str | None = None) -> None:
         """While there is no database yet, and nothing that needs one."""

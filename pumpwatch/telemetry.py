@@ -8,13 +8,16 @@ import sys
 import threading
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote, urlsplit
 
+import msgspec
 from loguru import logger
+
+from pumpwatch.log_files import LogFile
 
 if TYPE_CHECKING:
     import loguru
@@ -27,8 +30,6 @@ _KNOWN_HOSTS = ("pumpportal.fun", "helius-rpc.com")
 #: A shorter secret would turn ordinary text into a row of blanks; the settings refuse keys below twice this length.
 _SHORTEST_SECRET = 4
 
-_LOG_FILE_BYTES = 10_000_000
-_LOG_FILES_KEPT = 5
 _LONGEST_LINE = 4000
 
 #: Letters and symbols that show nothing, beyond those that Unicode classes as control or format.
@@ -135,13 +136,14 @@ class LogSink:
     A sink that fails (full disk, closed terminal) must neither stop the program nor fill the other one: failures are counted.
     """
 
-    def __init__(self, stream: _Writable) -> None:
+    def __init__(self, stream: _Writable, render: Callable[[loguru.Message], str] | None = None) -> None:
         self._stream = stream
+        self._render = render or rendered
         self.failures = 0
 
     def write(self, message: loguru.Message) -> None:
         try:
-            self._stream.write(rendered(message))
+            self._stream.write(self._render(message))
             self._stream.flush()
         except Exception:  # noqa: BLE001 - loguru would print the record with its secrets, or raise into the caller
             self.failures += 1
@@ -165,56 +167,24 @@ def rendered(message: loguru.Message) -> str:
     return "\n".join(lines) + "\n"
 
 
-class LogFile:
+def rendered_as_json(message: loguru.Message) -> str:
     """
-    A log file that starts anew at 10 MB and keeps five old ones.
+    One record as a JSON object on a line: ``time`` (RFC 3339, UTC), ``level``, ``thread``, ``where`` (module:line), ``message``.
 
-    A rename that fails (on Windows, when another program has the file open) is no reason to lose a line: the file grows on and
-    the rename is tried again a megabyte later.
+    And ``exception``, the lines of a traceback, where there is one. Texts are as visible and as free of secrets as elsewhere.
     """
-
-    def __init__(self, path: Path, *, most_bytes: int = _LOG_FILE_BYTES, kept: int = _LOG_FILES_KEPT) -> None:
-        self._path = path
-        self._most_bytes = most_bytes
-        self._kept = kept
-        self._open()
-
-    def _open(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._path.open("a", encoding="utf-8", errors="backslashreplace", newline="\n")
-        self._bytes = self._path.stat().st_size
-        self._rotate_at = self._most_bytes
-
-    def write(self, text: str) -> None:
-        if self._file.closed:
-            self._open()
-        if self._bytes >= self._rotate_at:
-            self._rotate()
-        self._file.write(text)
-        self._bytes += len(text.encode("utf-8", "backslashreplace"))
-
-    def flush(self) -> None:
-        self._file.flush()
-
-    def close(self) -> None:
-        self._file.close()
-
-    def _rotate(self) -> None:
-        self._file.close()
-        try:
-            for age in range(self._kept - 1, 0, -1):
-                older = self._numbered(age)
-                if older.exists():
-                    older.replace(self._numbered(age + 1))
-            self._path.replace(self._numbered(1))
-        except OSError:
-            self._open()
-            self._rotate_at = self._bytes + self._most_bytes // 10
-        else:
-            self._open()
-
-    def _numbered(self, age: int) -> Path:
-        return self._path.with_name(f"{self._path.name}.{age}")
+    record = message.record
+    time = record["time"].astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    told: dict[str, str | list[str]] = {
+        "time": time,
+        "level": record["level"].name,
+        "thread": visible(record["thread"].name),
+        "where": visible(f"{record['name']}:{record['line']}", limit=200),
+        "message": visible(record["message"], limit=_LONGEST_LINE),
+    }
+    if lines := [visible(line, limit=_LONGEST_LINE) for line in str(message).splitlines() if line.strip()]:
+        told["exception"] = lines
+    return msgspec.json.encode(told).decode() + "\n"
 
 
 class _StandardLogging(logging.Handler):
@@ -225,12 +195,22 @@ class _StandardLogging(logging.Handler):
             level: str | int = logger.level(record.levelname).name
         except ValueError:
             level = record.levelno
-        logger.opt(exception=record.exc_info).log(level, "{}: {}", record.name, record.getMessage())
+
+        def name(ours: loguru.Record) -> None:
+            ours["name"], ours["line"] = record.name, record.lineno
+
+        logger.patch(name).opt(exception=record.exc_info).log(level, "{}: {}", record.name, record.getMessage())
 
 
-def set_up_logging(*, level: str, log_file: Path | None, secrets: Iterable[str]) -> None:
+def set_up_logging(
+    *, level: str, log_file: Path | None, secrets: Iterable[str], log_files: int = 1, as_json: bool = False
+) -> None:
     """
     Send all logs to standard error and *log_file*, without *secrets*. Called again it replaces what it set up before.
+
+    Args:
+        log_files: How many old ones are kept beside it.
+        as_json: *log_file* gets an object a line; standard error, which people read, gets text anyway.
 
     Raises:
         OSError: The log file cannot be opened.
@@ -240,7 +220,7 @@ def set_up_logging(*, level: str, log_file: Path | None, secrets: Iterable[str])
     _redactor = Redactor(secrets)
     sinks = [LogSink(sys.stderr)] if sys.stderr is not None else []  # a windowed Python has no standard error
     if log_file is not None:
-        sinks.append(LogSink(LogFile(log_file)))
+        sinks.append(LogSink(LogFile(log_file, kept=log_files), rendered_as_json if as_json else rendered))
     logger.remove()
     for sink in sinks:
         # diagnose would print the variables of every frame, keys among them; the sink never raises, so nothing is to be caught.

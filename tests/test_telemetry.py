@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from loguru import logger
 
 from pumpwatch import telemetry
-from pumpwatch.telemetry import Counters, LogFile, LogSink, Redactor, redact, set_up_logging, visible
+from pumpwatch.log_files import LogFile
+from pumpwatch.telemetry import Counters, LogSink, Redactor, redact, set_up_logging, visible
 
 KEY = "s3cr3t/key+with=odd"
 URL = "https://rpc.example.org/v2/pathsecret1234?token=querysecret99"

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +24,9 @@ from pumpwatch.cli.finding import Finding
 from pumpwatch.config import Settings, load
 from pumpwatch.config_file import SECRET_NAMES
 from pumpwatch.errors import DatabaseBusy, DatabaseError, SettingsError
+from pumpwatch.error_reports import MISSING_EXTRA as MISSING_SENTRY
 from pumpwatch.events import Usage
+from pumpwatch.metrics_server import MISSING_EXTRA as MISSING_METRICS
 from pumpwatch.providers import Provider, provider_of
 from pumpwatch.storage.glance import glance_at
 from pumpwatch.storage.lock import WriterLock, beside
@@ -65,6 +68,7 @@ def _look(config: Path | None, environ: Mapping[str, str], directory: Path, live
     yield Finding("settings", "ok", str(used))
     yield from dotenv_findings(settings.directory / ".env")
     yield from key_findings(settings)
+    yield from extra_findings(settings)
     usage: list[Usage] = []
     yield from database_findings(settings, usage)
     yield clock_finding(time.time())
@@ -122,6 +126,18 @@ def key_findings(settings: Settings) -> Iterator[Finding]:
             "note",
             f"{helius.ws.host}: no key; HELIUS_API_KEY in .env (a free plan will do) is steadier than a public endpoint",
         )
+
+
+def extra_findings(settings: Settings) -> Iterator[Finding]:
+    """Is there what the settings ask for beyond the core?"""
+    if settings.metrics.port and find_spec("prometheus_client") is None:
+        yield Finding("metrics", "wrong", f"[metrics] port is set, but {MISSING_METRICS}", 4)
+    elif settings.metrics.port:
+        yield Finding("metrics", "ok", f"the worker serves http://127.0.0.1:{settings.metrics.port}/metrics and /health")
+    if settings.sentry_dsn and find_spec("sentry_sdk") is None:
+        yield Finding("sentry", "wrong", f"SENTRY_DSN is set, but {MISSING_SENTRY}", 4)
+    elif settings.sentry_dsn:
+        yield Finding("sentry", "ok", "the worker reports its errors")
 
 
 def database_findings(settings: Settings, usage: list[Usage]) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from typing import Final, NoReturn
 
 from loguru import logger
 
-from pumpwatch import __version__
+from pumpwatch import __version__, error_reports
 from pumpwatch.cli.numbers import count_to
 from pumpwatch.config import Settings, load
 from pumpwatch.errors import SettingsError, StopError, UsageError
@@ -43,6 +43,7 @@ _MODULES: Final = {
     "backfill": "backfill",
     "watch": "watch",
     "db": "db",
+    "service": "service",
 }
 _HERE: Final = ("run", "demo", "init", "check")
 
@@ -60,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a console of another code page shows escapes, and goes on
     status = _guarded(sys.argv[1:] if argv is None else argv)
+    error_reports.finish()
     try:
         if sys.stdout is not None:
             sys.stdout.flush()  # here, where a closed pipe can be handled
@@ -206,9 +208,16 @@ def _run_worker(settings: Settings, arguments: argparse.Namespace) -> int:
     from pumpwatch.session_writer import Recording
 
     try:
-        set_up_logging(level=settings.pumpwatch.log_level, log_file=settings.pumpwatch.log_file, secrets=settings.secrets)
+        set_up_logging(
+            level=settings.pumpwatch.log_level,
+            log_file=settings.pumpwatch.log_file,
+            log_files=settings.pumpwatch.log_files,
+            as_json=settings.pumpwatch.log_format == "json",
+            secrets=settings.secrets,
+        )
     except OSError as error:
         raise SettingsError([f"[pumpwatch] log_file cannot be opened: {error.strerror}"]) from error
+    error_reports.start(settings.sentry_dsn)
     return run_worker(
         settings,
         for_seconds=arguments.for_seconds,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import tempfile
 import time
@@ -15,6 +14,7 @@ from loguru import logger
 
 from pumpwatch.cli.hung import end_hung_worker
 from pumpwatch.config import Settings
+from pumpwatch.error_reports import end_process
 from pumpwatch.errors import AlreadyRunning, UsageError
 from pumpwatch.feeds.opens import state_folder, stored_wait
 from pumpwatch.providers import NAMES
@@ -77,7 +77,7 @@ def run_worker(
 
     def record_until_stopped() -> int:
         # A process that hangs is ended from within, without any of Python's own last steps, which may hang as well.
-        supervisor = Supervisor(settings, origin=origin, provider=provider, folder=folder, record=record, end=os._exit)
+        supervisor = Supervisor(settings, origin=origin, provider=provider, folder=folder, record=record, end=end_process)
         with _stop_signals() as signals:
             return supervisor.run(stop_requested=signals.requested, for_seconds=for_seconds)
 
