@@ -97,5 +97,6 @@ def gigabytes(size_bytes: float) -> str:
     """``2.46 GB``, ``57 MB``, ``812 kB``: 10^9, 10^6, 10^3 bytes."""
     for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if size_bytes >= size:
-            return f"{size_bytes / size:.3g} {unit}"
+            number = size_bytes / size
+            return f"{number:.0f} {unit}" if number >= 100 else f"{number:.3g} {unit}"
     return f"{size_bytes:.0f} bytes"

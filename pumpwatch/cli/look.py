@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 
 from pumpwatch.budget import Budget
 from pumpwatch.cli import output
+from pumpwatch.cli.disk import disk_of, print_room
 from pumpwatch.cli.output import AnswerIsNo, Column
 from pumpwatch.cli.rates import print_rates, rates_now
 from pumpwatch.config import Settings
@@ -44,11 +45,36 @@ def register(commands: Any) -> None:
 def show_status(settings: Settings, arguments: argparse.Namespace) -> int:
     """Exit status 0: healthy; 1: not, or not running. DatabaseError (4): there is no database."""
     now = time.time()
+    document = state_of(settings, now)
+    found, status = document["problems"], document["worker"]
+    if arguments.json:
+        output.print_json(document)
+        return 1 if found else 0
+    print("healthy" if not found else "\n".join(f"NOT healthy: {visible(problem, limit=300)}" for problem in found))
+    if status is not None:
+        _print_worker(status, now)
+    _print_record(settings.pumpwatch.database.name, document["origin"], document["completeness"])
+    print_room(document["disk"])
+    print_rates(document["rates"])
+    _print_gaps(document["gaps"], now)
+    _print_scores(document["scoreboard"]["feeds"])
+    print("\n".join(document["cost"]))
+    return 1 if found else 0
+
+
+def state_of(settings: Settings, now: float) -> dict[str, Any]:
+    """
+    Return what ``status --json`` shows, at unix time *now*.
+
+    Raises:
+        DatabaseError: There is no database, or it cannot be read.
+
+    """
     path = settings.pumpwatch.database
     with open_reader(path) as reader:
         origin, complete, usage = reader.origin(), reader.completeness(), reader.usage()
         gaps, scores = reader.gap_counts(), _enabled(reader.scoreboard(last=_LAST_TRADES), settings)
-        rates = rates_now(reader, now)
+        rates, disk = rates_now(reader, now), disk_of(reader, settings, now)
     try:
         status = read(path_of(path))
         found = problems(status, now)
@@ -62,20 +88,9 @@ def show_status(settings: Settings, arguments: argparse.Namespace) -> int:
     )
     paid = settings.pumpportal.has_key and settings.pumpportal.trades != "no"
     cost = budget.projection(now, tokens=sum(complete.values()) or None, paid_trades=paid)
-    if arguments.json:
-        document = {"healthy": not found, "problems": found, "database": str(path), "origin": origin, "completeness": complete}
-        record = {"gaps": gaps, "rates": rates, "scoreboard": {"last_trades": _LAST_TRADES, "feeds": scores}}
-        output.print_json({**document, **record, "cost": cost, "usage": usage, "worker": status})
-        return 1 if found else 0
-    print("healthy" if not found else "\n".join(f"NOT healthy: {visible(problem, limit=300)}" for problem in found))
-    if status is not None:
-        _print_worker(status, now)
-    _print_record(path.name, origin, complete)
-    print_rates(rates)
-    _print_gaps(gaps, now)
-    _print_scores(scores)
-    print("\n".join(cost))
-    return 1 if found else 0
+    document = {"healthy": not found, "problems": found, "database": str(path), "origin": origin, "completeness": complete}
+    record = {"disk": disk, "gaps": gaps, "rates": rates, "scoreboard": {"last_trades": _LAST_TRADES, "feeds": scores}}
+    return {**document, **record, "cost": cost, "usage": usage, "worker": status}
 
 
 def _print_worker(status: Status, now: float) -> None:

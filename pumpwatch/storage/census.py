@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import ClassVar
 
 import msgspec
 
 from pumpwatch.storage.database import ShortReads
+from pumpwatch.storage.sizes import measured
 
 _OPEN = "SELECT cause, count(*), min(from_us) FROM gaps WHERE state IN ('open', 'filling') GROUP BY cause"
 _CLOSED = "SELECT count(*) FROM gaps WHERE state = 'closed' AND closed_at_us >= :since_us"
@@ -23,12 +25,14 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
         gap_oldest_at: Beginning of the oldest of them, unix seconds; None: there is none.
         gaps_closed: Since the moment that was asked for.
         completeness: Watched tokens by completeness.
+        growth_bytes_per_day: Of the database, over the last day; None: not measured yet.
     """
 
     gaps_open: dict[str, int] = {}
     gap_oldest_at: float | None = None
     gaps_closed: int = 0
     completeness: dict[str, int] = {}
+    growth_bytes_per_day: float | None = None
 
 
 class Census(ShortReads):
@@ -53,4 +57,5 @@ class Census(ShortReads):
             gap_oldest_at=min((oldest / 1e6 for _, _, oldest in gaps if oldest), default=None),
             gaps_closed=int(self._rows(_CLOSED, since_us=since_us)[0][0]),
             completeness={str(completeness): int(count) for completeness, count in self._rows(_COMPLETENESS)},
+            growth_bytes_per_day=measured(self._rows, now=time.time()).growth_bytes_per_day,
         )

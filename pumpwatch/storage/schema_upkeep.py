@@ -36,6 +36,13 @@ VERSION_4: Final = (
     ) STRICT
     """,
     "CREATE UNIQUE INDEX alerts_identity ON alerts (rule, subject, raised_at_us)",
+    """
+    CREATE TABLE sizes ( -- how large the database was, once an hour
+        hour INTEGER PRIMARY KEY, -- unix time / 3600
+        at INTEGER NOT NULL, -- unix seconds
+        used_bytes INTEGER NOT NULL -- of pages that hold something
+    ) STRICT
+    """,
     "CREATE INDEX alerts_open ON alerts (rule) WHERE resolved_at_us IS NULL",
     # What is kept of trades that were taken out. Numbers are those of all trades up to *slot*; every later one is still there.
     """

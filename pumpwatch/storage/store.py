@@ -24,6 +24,7 @@ from pumpwatch.storage.judging import Judging, Unsettled
 from pumpwatch.storage.pruner import Pruner
 from pumpwatch.storage.recent import RecentSignatures
 from pumpwatch.storage.recording import Recording
+from pumpwatch.storage.sizes import note_size
 from pumpwatch.telemetry import Counters
 
 #: A value that cannot be written raises one of these; SQLAlchemy does not wrap all of what the driver raises. An OperationalError
@@ -311,7 +312,8 @@ class Store:
 
     def prune(self, *, now_us: int) -> None:
         """
-        Take the oldest of the kept messages, closed gaps and changes out, beyond their bounds, and age what is said of tokens.
+        Take the oldest of the kept messages, closed gaps and changes out, beyond their bounds; age what is said of tokens; note how
+        large the file is.
 
         Raises:
             DatabaseBusy: Try again later.
@@ -340,6 +342,7 @@ class Store:
                 )
         with database.translated(self._path), self._engine.begin() as connection:
             self._judging(connection, now_us).age()
+            note_size(connection, now_us=now_us)
         self._stale = False
         with database.translated(self._path), self._engine.connect() as connection:
             driver = connection.connection.driver_connection
