@@ -81,7 +81,9 @@ class Systemd:
     def hints(self, service: Service) -> list[str]:
         unit = self._unit(service)
         hints = [f"its log: journalctl --user --unit {unit} --follow", f"more of it: systemctl --user status {unit}"]
-        lingers = self.machine.ask("loginctl", "show-user", self.machine.user, "--property=Linger", "--value")
+        lingers = self.machine.ask(
+            "loginctl", "show-user", self.machine.user or str(self.machine.uid), "--property=Linger", "--value"
+        )
         if lingers.out.strip() != b"yes":
             hints.insert(
                 0,
@@ -161,7 +163,7 @@ class Launchd:
     def install(self, service: Service) -> list[Step]:
         agent = texts.launchd_agent(service)
         return [
-            Write(self._path(service), agent, agent.decode()),
+            Write(self._path(service), agent, agent.decode().expandtabs(2)),
             Call(("launchctl", "bootout", self._target(service)), may_fail=True),
             Call(("launchctl", "enable", self._target(service)), may_fail=True),
             # While the one before is still ending, this fails.
@@ -202,10 +204,9 @@ class Task:
     name: str = field(default="task", init=False)
 
     def install(self, service: Service) -> list[Step]:
-        xml = texts.task(service, user=self.machine.user)
-        path = self.machine.scratch / f"{service.name}.xml"
+        user, path = self.machine.user, self.machine.scratch / f"{service.name}.xml"
         return [
-            Write(path, xml.replace("\n", "\r\n").encode("utf-16"), xml),
+            Write(path, texts.task_file(service, user=user), texts.task(service, user=user)),
             Call(("schtasks", "/Create", "/F", "/TN", service.name, "/XML", str(path))),
             Delete(path),
             Call(("schtasks", "/Run", "/TN", service.name), may_fail=True),

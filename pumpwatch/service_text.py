@@ -113,7 +113,10 @@ def systemd_unit(service: Service) -> str:
 
     It asks for a sign of life twice in WatchdogSec, and takes its time to start: an update of a large file has no upper bound.
     """
-    command = " ".join([_systemd_program(service.python), *(_systemd_word(word) for word in service.arguments)])
+    # No quotation mark and no backslash may stand in a program's own path.
+    env = ["/usr/bin/env"] if set(service.python) & set("\"'\\") else []
+    program, *words = (*env, service.python, *service.arguments)
+    command = " ".join([_quoted(program), *(_systemd_word(word) for word in words)])
     directory = service.directory.replace("%", "%%")
     return f"""\
 # Written by `pumpwatch service install`.
@@ -146,15 +149,15 @@ WantedBy=default.target
 """
 
 
-def _systemd_program(path: str) -> str:
-    """The first word: specifiers are expanded in it, variables are not."""
+def _quoted(path: str) -> str:
+    """As systemd reads a program: specifiers are expanded in it, variables are not."""
     return '"' + path.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%") + '"'
 
 
 def _systemd_word(word: str) -> str:
     if re.fullmatch(r"[\w./-]+", word, re.ASCII):
         return word
-    return _systemd_program(word).replace("$", "$$")
+    return _quoted(word).replace("$", "$$")
 
 
 # launchd
@@ -244,6 +247,11 @@ def task(service: Service, *, user: str) -> str:
   </Actions>
 </Task>
 """
+
+
+def task_file(service: Service, *, user: str) -> bytes:
+    """The task as a file that schtasks reads: in UTF-16, as its first line says."""
+    return ("\ufeff" + task(service, user=user).replace("\n", "\r\n")).encode("utf-16-le")
 
 
 def _windows_word(word: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pumpwatch import status as status_file
-from pumpwatch.cli.output import print_fields, print_json, print_text
+from pumpwatch.cli.output import Sentence, print_fields, print_json, print_text
 from pumpwatch.config import CONFIG_FILE, Settings, config_file_path, load
 from pumpwatch.config_file import CONFIG_NAME
 from pumpwatch.errors import SettingsError, UsageError
@@ -60,7 +60,7 @@ def _install(arguments: argparse.Namespace) -> int:
     if not arguments.dry_run:
         print(f"installed: {service.name} ({kind.name})")
         for line in [*kind.hints(service), "in a minute: pumpwatch status"]:
-            print_text(line)
+            print(line)
         for other in usual_kinds(machine):
             if other.name != kind.name and other.look(service) is not None:
                 print_text(f"the one of {other.name} is still there too: pumpwatch service remove --kind {other.name}")
@@ -106,17 +106,20 @@ def _show(arguments: argparse.Namespace) -> int:
     print_fields(
         [
             ("name", service.name),
-            ("folder", service.directory),
-            *((f"by {name}", f"{look.where}{f' ({look.activity})' if look.activity else ''}") for name, look in found.items()),
+            ("folder", Sentence(visible(service.directory, limit=400))),
+            *(
+                (f"by {name}", Sentence(look.where + (f" ({look.activity})" if look.activity else "")))
+                for name, look in found.items()
+            ),
             *([] if found else [("installed", "no")]),
-            ("worker", "; ".join(problems) or "runs and is healthy"),
+            ("worker", Sentence(visible("; ".join(problems), limit=1000) or "runs and is healthy")),
         ]
     )
     if found:
         for kind in kinds:
             if kind.name in found:
                 for line in kind.hints(service):
-                    print_text(line)
+                    print(line)
         return 0
     kind = _kind(arguments.kind, machine)
     print(f"\n`pumpwatch service install` would, by {kind.name}:")
