@@ -49,7 +49,6 @@ _NO_LIBRARY_HOOKS: Final[dict[str, Any]] = {
     "profiles_sample_rate": None,
 }
 _NOTHING_PRIVATE: Final[dict[str, Any]] = {
-    "send_default_pii": False,
     "include_local_variables": False,
     "include_source_context": False,
     "server_name": "",
