@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import shutil
 import sqlite3
 import time
@@ -23,9 +24,10 @@ from pumpwatch.budget import Budget, projected_cost
 from pumpwatch.cli.finding import Finding
 from pumpwatch.config import Settings, load
 from pumpwatch.config_file import SECRET_NAMES
-from pumpwatch.errors import DatabaseBusy, DatabaseError, SettingsError
 from pumpwatch.error_reports import MISSING_EXTRA as MISSING_SENTRY
+from pumpwatch.errors import DatabaseBusy, DatabaseError, SettingsError
 from pumpwatch.events import Usage
+from pumpwatch.files import others_may_read
 from pumpwatch.metrics_server import MISSING_EXTRA as MISSING_METRICS
 from pumpwatch.providers import Provider, provider_of
 from pumpwatch.storage.glance import glance_at
@@ -96,9 +98,8 @@ def dotenv_findings(path: Path) -> Iterator[Finding]:
     if not path.exists():
         yield Finding("secrets", "ok", f"no .env in {path.parent}: keys come from the environment only, if there are any")
         return
-    mode = path.stat().st_mode & 0o077
-    if os.name != "nt" and mode:
-        yield Finding("secrets", "note", f"{path} can be read by other users: chmod 600 {path}")
+    if others_may_read(path):
+        yield Finding("secrets", "note", f"{path} can be read by other users: chmod 600 {shlex.quote(str(path))}")
     else:
         yield Finding("secrets", "ok", str(path))
     with path.open(encoding="utf-8-sig") as file:
@@ -156,6 +157,7 @@ def database_findings(settings: Settings, usage: list[Usage]) -> Iterator[Findin
     else:
         yield Finding("disk", "ok", f"{free / 1e9:.0f} GB free at {folder}")
     yield _content(path, usage)
+    yield from _privacy(path)
     if holder := _writer_of(path):
         yield Finding("worker", "ok", f"running ({holder})")
     else:
@@ -178,6 +180,15 @@ def _content(path: Path, usage: list[Usage]) -> Finding:
         text = f"{path} holds {glance.origin} data, which is never mixed with the real: choose another [pumpwatch] database"
         return Finding("database", "wrong", text, 4)
     return Finding("database", "ok", f"{path}, schema {glance.schema}, {path.stat().st_size / 1e6:.1f} MB")
+
+
+def _privacy(path: Path) -> Iterator[Finding]:
+    """What the user's own mode of the database lets others do is left as it is, and said."""
+    neighbours = [path.with_name(path.name + end) for end in ("", "-wal", "-shm")]
+    readable = [str(file) for file in neighbours if file.exists() and others_may_read(file)]
+    if readable:
+        text = f"other users can read the record: chmod 600 {shlex.join(readable)} (or leave it so, if they shall)"
+        yield Finding("database", "note", text)
 
 
 def _writer_of(path: Path) -> str | None:

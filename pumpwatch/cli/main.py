@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import math
 import os
@@ -19,11 +20,15 @@ from pumpwatch import __version__, error_reports
 from pumpwatch.cli.numbers import count_to
 from pumpwatch.config import Settings, load
 from pumpwatch.errors import SettingsError, StopError, UsageError
+from pumpwatch.files import private_files
 from pumpwatch.telemetry import set_up_logging, visible
 
 #: The end of these commands by Ctrl-C is what was asked for; of the others it means that there is no answer.
 _UNTIL_STOPPED = ("run", "demo")
 _DEFECT = 70
+
+#: What these write is meant for others as well: programs that read an export, the system's own service manager.
+_FOR_OTHERS: Final = ("export", "init", "service")
 
 #: Of raw messages: 16 TiB.
 _MOST_MEGABYTES: Final = 16 * 1024 * 1024
@@ -76,7 +81,8 @@ def _guarded(argv: Sequence[str]) -> int:
     try:
         arguments = _parse(argv)
         command = arguments.command
-        return _run(arguments)
+        with contextlib.nullcontext() if command in _FOR_OTHERS else private_files():
+            return _run(arguments)
     except SystemExit as ended:  # argparse, after --help, --version or a usage error
         return int(ended.code or 0)
     except KeyboardInterrupt:

@@ -273,6 +273,10 @@ class Store:
         rows = self._read("SELECT kind, address, reason, started_at_us FROM spells WHERE ended_at_us IS NULL ORDER BY id")
         return [SpellStarted(kind=kind, address=address, reason=reason, at_us=at_us) for kind, address, reason, at_us in rows]
 
+    def suspended(self) -> list[str]:
+        """The tokens that a person asked for and that were given up for lack of money, the first first."""
+        return [mint for (mint,) in self._read(statements.SUSPENDED)]
+
     def quote_mints(self, mints: Iterable[str]) -> dict[str, str]:
         """What those of *mints* trade against, where it is known."""
         wanted = msgspec.json.encode(list(mints)).decode()
@@ -312,8 +316,8 @@ class Store:
 
     def prune(self, *, now_us: int) -> None:
         """
-        Take the oldest of the kept messages, closed gaps and changes out, beyond their bounds; age what is said of tokens; note how
-        large the file is.
+        Take the oldest of the kept messages, closed gaps and changes out, beyond their bounds; age what is said of tokens; note
+        how large the file is.
 
         Raises:
             DatabaseBusy: Try again later.
