@@ -7,6 +7,7 @@ is folded anew begins with it, and goes on with the trades that are left.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeAlias
 
@@ -37,6 +38,8 @@ class Baseline(msgspec.Struct, gc=False):
         slot: The last slot whose trades are gone.
         minute: The first one (unix time / 60) whose trades are all still there.
         last_id: The largest id of those rows of ``trades`` that are gone.
+        is_whole: No trade is left: what the trades that are gone add up to, table ``positions`` has, and ``baseline_positions``
+            has nothing, until there is a trade again.
         timed: How many of the *trades* are in a minute.
         last_key: And so on: of the last of them in the chain's order.
     """
@@ -46,6 +49,7 @@ class Baseline(msgspec.Struct, gc=False):
     minute: int
     pruned_at_us: int
     last_id: int = 0
+    is_whole: int = 0
     late: int = 0
     trades: int = 0
     buys: int = 0
@@ -78,14 +82,24 @@ class Baseline(msgspec.Struct, gc=False):
 BASELINE_COLUMNS: Final = ", ".join(Baseline.__struct_fields__)
 _BASELINE: Final = f"SELECT {BASELINE_COLUMNS} FROM baselines WHERE token_id = ?"
 _SEGMENTS: Final = f"SELECT id, {SEGMENT_COLUMNS} FROM baseline_segments WHERE token_id = ? ORDER BY id"
-_POSITIONS: Final = f"SELECT wallet_id, {', '.join(POSITION)} FROM baseline_positions WHERE token_id = ?"
-_POSITION: Final = f"{_POSITIONS} AND wallet_id = ?"
-_BOUNDS: Final = "SELECT token_id, slot, minute FROM baselines WHERE token_id IN (SELECT value FROM json_each(?))"
+_NUMBERS: Final = ", ".join(POSITION)
+_IS_WHOLE: Final = "SELECT 1 FROM baselines WHERE token_id = ? AND is_whole"
+_OF_WALLETS: Final = "AND wallet_id IN (SELECT value FROM json_each(?))"
+_BOUNDS: Final = "SELECT token_id, slot, minute, is_whole FROM baselines WHERE token_id IN (SELECT value FROM json_each(?))"
+_BEGIN_AGAIN: Final = (
+    (
+        f"INSERT INTO baseline_positions (token_id, wallet_id, {_NUMBERS}) "
+        f"SELECT token_id, wallet_id, {_NUMBERS} FROM positions WHERE token_id = ?"
+    ),
+    "UPDATE baselines SET is_whole = 0 WHERE token_id = ?",
+)
 
 
 def asking(connection: sa.Connection) -> Ask:
-    """Ask *connection*."""
-    return connection.exec_driver_sql
+    """Ask *connection*, in its transaction. Rows as the driver has them: SQLAlchemy's cost more than what is done with them."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    return driver.execute
 
 
 def baseline_of(ask: Ask, token_id: int) -> Baseline | None:
@@ -98,8 +112,14 @@ class Bounds:
     """Up to where the trades of some tokens are gone: what comes of these slots and minutes is late."""
 
     def __init__(self, connection: sa.Connection, token_ids: Iterable[int]) -> None:
-        rows = connection.exec_driver_sql(_BOUNDS, (msgspec.json.encode(list(token_ids)).decode(),))
-        self._bounds = {token_id: (slot, minute * MINUTE_SECONDS) for token_id, slot, minute in rows}
+        rows = asking(connection)(_BOUNDS, (msgspec.json.encode(list(token_ids)).decode(),))
+        self._connection = connection
+        self._bounds: dict[int, tuple[int, int]] = {}
+        self._whole: set[int] = set()
+        for token_id, slot, minute, is_whole in rows:
+            self._bounds[token_id] = (slot, minute * MINUTE_SECONDS)
+            if is_whole:
+                self._whole.add(token_id)
 
     def is_late(self, token_id: int, slot: int | None, block_time: int | None) -> bool:
         """Whether an event of the chain belongs to what is gone. Without a slot nobody can tell: it does not."""
@@ -107,6 +127,13 @@ class Bounds:
         if bounds is None or slot is None:
             return False
         return slot <= bounds[0] or (block_time is not None and block_time < bounds[1])
+
+    def begin_again(self, token_id: int) -> None:
+        """A trade is about to be written of this token: what was before it is kept, if there was no trade any more."""
+        if token_id in self._whole:
+            self._whole.remove(token_id)
+            for statement in _BEGIN_AGAIN:
+                self._connection.exec_driver_sql(statement, (token_id,))
 
 
 def segments_of(ask: Ask, token_id: int) -> list[Segment]:
@@ -121,7 +148,12 @@ def segments_of(ask: Ask, token_id: int) -> list[Segment]:
     return found
 
 
-def positions_of(ask: Ask, token_id: int, wallet_id: int | None = None) -> dict[int, Position]:
-    """The positions of all wallets, or of one, as they were when the last trade that is gone was made."""
-    rows = ask(_POSITIONS, (token_id,)) if wallet_id is None else ask(_POSITION, (token_id, wallet_id))
+def positions_of(ask: Ask, token_id: int, wallet_ids: Iterable[int] | None = None) -> dict[int, Position]:
+    """The positions of all wallets, or of some, as they were when the last trade that is gone was made."""
+    table = "positions" if any(ask(_IS_WHOLE, (token_id,))) else "baseline_positions"
+    statement = f"SELECT wallet_id, {_NUMBERS} FROM {table} WHERE token_id = ?"
+    if wallet_ids is None:
+        rows = ask(statement, (token_id,))
+    else:
+        rows = ask(f"{statement} {_OF_WALLETS}", (token_id, msgspec.json.encode(list(wallet_ids)).decode()))
     return {wallet: Position(**dict(zip(POSITION, values, strict=True))) for wallet, *values in rows}

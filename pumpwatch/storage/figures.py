@@ -237,7 +237,7 @@ class Figures:
             provisional_bought=position.provisional_bought,
             provisional_sold=position.provisional_sold,
         )
-        begun = positions_of(asking(self._connection), token_id, wallet_id).get(wallet_id)
+        begun = positions_of(asking(self._connection), token_id, [wallet_id]).get(wallet_id)
         if begun is not None:
             for name in POSITION:
                 setattr(folded, name, getattr(begun, name))

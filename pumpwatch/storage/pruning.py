@@ -7,7 +7,8 @@ Everything that is shown of the token but its single trades stays as it was.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
@@ -19,6 +20,7 @@ from pumpwatch.storage.baseline import (
     BASELINE_COLUMNS,
     POSITION,
     SEGMENT_COLUMNS,
+    Ask,
     Baseline,
     asking,
     baseline_of,
@@ -31,6 +33,9 @@ from pumpwatch.storage.schema import CONFIRMED, FINALIZED
 
 #: An open gap of before the end of what is to go is given up when it has been open for so long; before that, it is waited for.
 GAP_PATIENCE_SECONDS: Final = 86_400
+
+#: A token that has no trade left keeps no second copy of its positions, if they are so few: else making it again takes too long.
+_FEW_WALLETS: Final = 2_000
 
 _OF_CHAIN: Final = f"state IN ({CONFIRMED}, {FINALIZED})"
 _ROWS: Final = f"""
@@ -52,7 +57,7 @@ _CHANGES: Final = """
     FROM reserve_changes WHERE token_id = ? AND slot > ? AND slot <= ? ORDER BY slot, event_index
 """
 _TOKEN: Final = """
-    SELECT mint, completeness, complete_from, proven_to_slot, reason,
+    SELECT mint, completeness, complete_from, proven_to_slot, reason, wallets,
         EXISTS (SELECT 1 FROM spells WHERE kind = 'token' AND address = tokens.mint AND ended_at_us IS NULL) AS is_watched
     FROM tokens WHERE id = ?
 """
@@ -61,7 +66,9 @@ _OPEN_GAPS: Final = """
     WHERE state IN ('open', 'filling') AND (mint = ?1 OR mint IS NULL) AND from_us < ?2 ORDER BY from_us LIMIT 100
 """
 #: Ids of trades are given once: the next one follows the largest that is there.
-_NEWEST: Final = "SELECT max(id) FROM trades"
+_NEWEST: Final = "SELECT id, token_id, block_time FROM trades ORDER BY id DESC LIMIT 1"
+_IS_LEFT: Final = "SELECT 1 FROM trades WHERE token_id = ? LIMIT 1"
+_FORGET_POSITIONS: Final = "DELETE FROM baseline_positions WHERE token_id = ?"
 #: For those who follow the record: up to this id trades may be gone.
 _SET_PRUNED_TO: Final = """
     INSERT INTO meta (key, value) VALUES ('pruned_to_id', ?)
@@ -102,46 +109,37 @@ def prune_token(connection: sa.Connection, token_id: int, *, before: int, rows: 
 
     A minute goes as a whole, so it may be more. In a transaction of the caller, who holds the writing connection.
     """
-    token = connection.exec_driver_sql(_TOKEN, (token_id,)).one()
-    until, waits_for = _until(connection, token, before=before, now_us=now_us)
+    ask = asking(connection)
+    token = _Token(*_one(ask(_TOKEN, (token_id,))))
+    newest = _Newest(*_one(ask(_NEWEST, ())))
+    until, waits_for = _until(ask, token, before=before, now_us=now_us)
     before, until = (seconds - seconds % MINUTE_SECONDS for seconds in (before, until))
-    newest = int(connection.exec_driver_sql(_NEWEST).scalar_one() or 0)
-    prefix, is_done, is_in_order = _prefix(connection, token_id, until, _proven(token), rows, newest=newest)
+    prefix, is_done, is_in_order = _prefix(ask, token_id, until, _proven(token), rows, newest=newest.id)
     if not is_in_order:
         return Pruned(0, is_done=True, blocked="its trades are not in order")
-    removed = _take_out(connection, token_id, token, prefix, newest=newest, now_us=now_us) if prefix else 0
-    blocked = _what_blocks(connection, token_id, before, waits_for, newest=newest) if is_done or not prefix else None
+    removed = _take_out(connection, token_id, token, prefix, newest=newest.id, now_us=now_us) if prefix else 0
+    blocked = _what_blocks(ask, token_id, before, waits_for, newest) if is_done or not prefix else None
     return Pruned(removed, is_done=is_done or not prefix, blocked=blocked)
 
 
-def _until(connection: sa.Connection, token: Any, *, before: int, now_us: int) -> tuple[int, Blocked | None]:
-    """Up to which second trades may go: those behind the beginning of an open gap stay. Gaps that last too long are given up."""
-    until, waits_for = before, None
-    for number, from_us in connection.exec_driver_sql(_OPEN_GAPS, (token.mint, before * 1_000_000)).all():
-        if now_us - from_us >= GAP_PATIENCE_SECONDS * 1_000_000:
-            connection.exec_driver_sql(_GIVE_UP, ("its time is no longer kept: [retention]", now_us, number))
-        elif from_us // 1_000_000 < until:
-            until, waits_for = from_us // 1_000_000, "an open gap"
-    return until, waits_for  # type: ignore[return-value]
+class _Token(NamedTuple):
+    """As :data:`_TOKEN` has it."""
+
+    mint: str
+    completeness: str
+    complete_from: int | None
+    proven_to_slot: int | None
+    reason: str | None
+    wallets: int
+    is_watched: int
 
 
-def _proven(token: Any) -> int:
-    """Up to which slot trades may go: what is watched waits for its proof, if it gets one."""
-    if token.is_watched and token.completeness in ("complete", "since"):
-        return int(token.proven_to_slot or -1)
-    return LARGEST
+class _Newest(NamedTuple):
+    """The newest trade of all, which stays."""
 
-
-def _what_blocks(
-    connection: sa.Connection, token_id: int, before: int, waits_for: Blocked | None, *, newest: int
-) -> Blocked | None:
-    """Why trades that are old enough are still there; None: there are none."""
-    first = connection.exec_driver_sql(_ROWS, (token_id, 1)).first()
-    if first is None or first.block_time is None or first.block_time >= before:
-        return None
-    last = connection.exec_driver_sql("SELECT token_id, block_time FROM trades WHERE id = ?", (newest,)).first()
-    is_newest = last is not None and last.token_id == token_id and (last.block_time or 0) // MINUTE_SECONDS == _minute(first)
-    return waits_for or ("the newest trade stays" if is_newest else "not proven yet")
+    id: int
+    token_id: int
+    block_time: int | None
 
 
 class _Row(NamedTuple):
@@ -166,96 +164,150 @@ class _Row(NamedTuple):
     trader_quote_amount: int | None
 
 
-def _prefix(
-    connection: sa.Connection, token_id: int, before: int, last_slot: int, most: int, *, newest: int
-) -> tuple[list[_Row], bool, bool]:
+def _one(rows: Iterable[Any]) -> Any:
+    """The first row of those that there must be."""
+    return next(iter(rows))
+
+
+def _until(ask: Ask, token: _Token, *, before: int, now_us: int) -> tuple[int, Blocked | None]:
+    """Up to which second trades may go: those behind the beginning of an open gap stay. Gaps that last too long are given up."""
+    until, waits_for = before, None
+    for number, from_us in list(ask(_OPEN_GAPS, (token.mint, before * 1_000_000))):
+        if now_us - from_us >= GAP_PATIENCE_SECONDS * 1_000_000:
+            ask(_GIVE_UP, ("its time is no longer kept: [retention]", now_us, number))
+        elif from_us // 1_000_000 < until:
+            until, waits_for = from_us // 1_000_000, "an open gap"
+    return until, waits_for  # type: ignore[return-value]
+
+
+def _proven(token: _Token) -> int:
+    """Up to which slot trades may go: what is watched waits for its proof, if it gets one."""
+    if token.is_watched and token.completeness in ("complete", "since"):
+        return int(token.proven_to_slot or -1)
+    return LARGEST
+
+
+def _what_blocks(ask: Ask, token_id: int, before: int, waits_for: Blocked | None, newest: _Newest) -> Blocked | None:
+    """Why trades that are old enough are still there; None: there are none."""
+    first = next(map(_Row._make, ask(_ROWS, (token_id, 1))), None)
+    if first is None or first.block_time is None or first.block_time >= before:
+        return None
+    is_newest = newest.token_id == token_id and (newest.block_time or 0) // MINUTE_SECONDS == first.block_time // MINUTE_SECONDS
+    return waits_for or ("the newest trade stays" if is_newest else "not proven yet")
+
+
+def _prefix(ask: Ask, token_id: int, before: int, last_slot: int, most: int, *, newest: int) -> tuple[list[_Row], bool, bool]:
     """
     Whole minutes from the beginning on, *most* rows of them, or a single one that has more; not the row *newest*.
 
     Also whether that is all that may go (before a second, up to a slot), and whether slots and times are in order.
     """
     while True:
-        found = [_Row(*row) for row in connection.exec_driver_sql(_ROWS, (token_id, most + 1))]
+        found = list(map(_Row._make, ask(_ROWS, (token_id, most + 1))))
         if any(row.block_time is None for row in found):
             return [], True, False
-        ends = [place for place in range(1, len(found)) if _minute(found[place]) != _minute(found[place - 1])]
+        minutes = [(row.block_time or 0) // MINUTE_SECONDS for row in found]
+        ends = [place for place in range(1, len(found)) if minutes[place] != minutes[place - 1]]
         if len(found) <= most:
             ends.append(len(found))
-        fit = [end for end in ends if _minute(found[end - 1]) < before // MINUTE_SECONDS and found[end - 1].slot <= last_slot]
         if not ends:
             most *= 4
             continue
         stays = next((place for place, row in enumerate(found) if row.id == newest), len(found))
-        fit = [end for end in fit if end <= stays]
+        fit = (
+            end
+            for end in ends
+            if end <= stays and minutes[end - 1] < before // MINUTE_SECONDS and found[end - 1].slot <= last_slot
+        )
         end = max(fit, default=0)
         is_done = end < ends[-1] or len(found) <= most
-        prefix, behind = found[:end], found[end:]
-        is_in_order = _is_in_order(prefix, behind)
-        if prefix and prefix[-1].venue == 0:
-            first = connection.exec_driver_sql(_FIRST_OF_POOL, (token_id,)).first()
-            is_in_order = is_in_order and (first is None or first[0] > prefix[-1].slot)
-        return prefix, is_done, is_in_order
+        is_in_order = end == 0 or (_is_in_order([row.slot for row in found], end) and _is_in_order(minutes, end))
+        if end and found[end - 1].venue == 0:
+            of_pool = next(iter(ask(_FIRST_OF_POOL, (token_id,))), None)
+            is_in_order = is_in_order and (of_pool is None or of_pool[0] > found[end - 1].slot)
+        return found[:end], is_done, is_in_order
 
 
-def _minute(row: Any) -> int:
-    assert row.block_time is not None
-    return int(row.block_time) // MINUTE_SECONDS
+def _is_in_order(numbers: Sequence[int], end: int) -> bool:
+    """Whether those before *end* never go back, and all behind are larger."""
+    before = numbers[:end]
+    return all(map(operator.le, before, before[1:])) and min(numbers[end:], default=LARGEST) > before[-1]
 
 
-def _is_in_order(prefix: Sequence[_Row], behind: Sequence[_Row]) -> bool:
-    """Slots and minutes never go back, and what stays begins in a later slot and minute."""
-    if not prefix:
-        return True
-    slot, minute = -1, -1
-    for row in prefix:
-        if row.slot < slot or _minute(row) < minute:
-            return False
-        slot, minute = row.slot, _minute(row)
-    return all(row.slot > slot and _minute(row) > minute for row in behind)
-
-
-def _take_out(connection: sa.Connection, token_id: int, token: Any, prefix: Sequence[_Row], *, newest: int, now_us: int) -> int:
+def _take_out(
+    connection: sa.Connection, token_id: int, token: _Token, prefix: Sequence[_Row], *, newest: int, now_us: int
+) -> int:
     """Leave a baseline, and delete. Returns how many rows."""
-    slot, minute = prefix[-1].slot, max(_minute(row) for row in prefix) + 1
     ask = asking(connection)
+    slot, minute = prefix[-1].slot, max(row.block_time or 0 for row in prefix) // MINUTE_SECONDS + 1
     known = baseline_of(ask, token_id)
-    chain = Chain(segments_of(ask, token_id))
     baseline = known or Baseline(token_id, slot, minute, now_us)
-    from_slot = -1 if known is None else known.slot
     total = [baseline.trades, baseline.buys, baseline.volume, 0, baseline.unknown_amounts]
-    positions: dict[int, Position] = {}
-    for row in prefix:
-        trade = _traded(row)
-        position = positions.get(row.wallet_id)
-        if position is None:
-            position = positions[row.wallet_id] = positions_of(ask, token_id, row.wallet_id).get(row.wallet_id) or Position()
-        position.add(trade)
-        count(total, row.state, row.is_buy, row.quote_amount)
-        step = step_of_trade(*row[2:15])
-        if step is not None:
-            chain.add(step)
-        _add_to(baseline, row, trade.price)
+    wallets = {row.wallet_id for row in prefix}
+    positions = {} if known is None else positions_of(ask, token_id, wallets)
+    chain = Chain([] if known is None else segments_of(ask, token_id))
+    _fold(prefix, baseline, total, positions, chain)
+    from_slot = -1 if known is None else known.slot
+    for venue, of_slot, time, *reserves in ask(_CHANGES, (token_id, from_slot, slot)):
+        chain.add(step_of_change(venue, of_slot, time, State(*reserves[:4]), State(*reserves[4:])))
     gone = [row.id for row in prefix]
-    until_us = minute * MINUTE_SECONDS * 1_000_000
-    for number, state, is_buy, quote_amount, of_slot, at_us in connection.exec_driver_sql(_UNPLACED, (token_id,)).all():
-        if number != newest and (
-            (of_slot <= slot)
-            if of_slot is not None
-            else (state not in (CONFIRMED, FINALIZED) and at_us is not None and at_us < until_us)
-        ):
+    for number, state, is_buy, quote_amount in _unplaced(ask, token_id, slot=slot, until_us=minute * MINUTE_SECONDS * 1_000_000):
+        if number != newest:
             count(total, state, is_buy, quote_amount)
             gone.append(number)
-    for venue, of_slot, time, *reserves in connection.exec_driver_sql(_CHANGES, (token_id, from_slot, slot)):
-        chain.add(step_of_change(venue, of_slot, time, State(*reserves[:4]), State(*reserves[4:])))
+    ask(_DELETE, (msgspec.json.encode(gone).decode(),))
     baseline.trades, baseline.buys, baseline.volume, _, baseline.unknown_amounts = (min(number, LARGEST) for number in total)
     baseline.slot, baseline.minute, baseline.pruned_at_us = slot, minute, now_us
     baseline.last_id = max(baseline.last_id, *gone)
     baseline.completeness, baseline.complete_from = token.completeness, token.complete_from
     baseline.proven_to_slot, baseline.reason = token.proven_to_slot, token.reason
-    _write(connection, token_id, baseline, chain, positions)
-    connection.exec_driver_sql(_SET_PRUNED_TO, (str(baseline.last_id),))
-    connection.exec_driver_sql(_DELETE, (msgspec.json.encode(gone).decode(),))
+    # Their positions would be the same numbers once more. Large ones have them all the same: to move them takes its time.
+    has_none_left = next(iter(ask(_IS_LEFT, (token_id,))), None) is None
+    baseline.is_whole = int(has_none_left and (known is None or token.wallets <= _FEW_WALLETS))
+    if not baseline.is_whole:
+        values = [(token_id, wallet, *(getattr(position, name) for name in POSITION)) for wallet, position in positions.items()]
+        connection.exec_driver_sql(_SET_POSITION, values)
+    elif known is not None:
+        ask(_FORGET_POSITIONS, (token_id,))
+    ask(_SET_BASELINE, msgspec.structs.astuple(baseline))
+    ask(_SET_PRUNED_TO, (str(baseline.last_id),))
+    _write_segments(ask, token_id, chain)
     return len(gone)
+
+
+def _fold(prefix: Sequence[_Row], baseline: Baseline, total: list[int], positions: dict[int, Position], chain: Chain) -> None:
+    """Add the trades to all that is kept of them."""
+    prices = [price for price in (baseline.price_high, baseline.price_low) if price is not None]
+    for row in prefix:
+        trade = _traded(row)
+        position = positions.get(row.wallet_id)
+        if position is None:
+            position = positions[row.wallet_id] = Position()
+        position.add(trade)
+        price = trade.price
+        if price is not None:
+            prices.append(price)
+        count(total, row.state, row.is_buy, row.quote_amount)
+        step = step_of_trade(*row[2:15])
+        if step is not None:
+            chain.add(step)
+    baseline.price_high, baseline.price_low = max(prices, default=None), min(prices, default=None)
+    first = min(row.block_time for row in prefix if row.block_time is not None)
+    baseline.first_trade_at = first if baseline.first_trade_at is None else min(first, baseline.first_trade_at)
+    baseline.timed += len(prefix)
+    last = prefix[-1]
+    baseline.last_trade_at, baseline.last_key, baseline.last_venue = last.block_time, last.chain_key, last.venue
+    baseline.last_by_mayhem_agent = last.by_mayhem_agent
+    baseline.last_virtual_token_reserves, baseline.last_virtual_quote_reserves = last[11:13]
+    baseline.last_real_token_reserves, baseline.last_real_quote_reserves = last[13:15]
+
+
+def _unplaced(ask: Ask, token_id: int, *, slot: int, until_us: int) -> Iterator[tuple[int, int, int, int | None]]:
+    """Rows without a place in the chain's order that go with the others: id, state, is_buy, quote_amount."""
+    for number, state, is_buy, quote_amount, of_slot, at_us in ask(_UNPLACED, (token_id,)):
+        never_was = state not in (CONFIRMED, FINALIZED) and at_us is not None and at_us < until_us
+        if never_was if of_slot is None else of_slot <= slot:
+            yield number, state, is_buy, quote_amount
 
 
 def _traded(row: _Row) -> Traded:
@@ -272,24 +324,7 @@ def _traded(row: _Row) -> Traded:
     )
 
 
-def _add_to(baseline: Baseline, row: _Row, price: float | None) -> None:
-    if price is not None:
-        baseline.price_high = price if baseline.price_high is None or price > baseline.price_high else baseline.price_high
-        baseline.price_low = price if baseline.price_low is None or price < baseline.price_low else baseline.price_low
-    if row.block_time is not None:
-        baseline.timed += 1
-        first = baseline.first_trade_at
-        baseline.first_trade_at = row.block_time if first is None or row.block_time < first else first
-    baseline.last_trade_at, baseline.last_key, baseline.last_venue = row.block_time, row.chain_key, row.venue
-    baseline.last_by_mayhem_agent = row.by_mayhem_agent
-    baseline.last_virtual_token_reserves, baseline.last_virtual_quote_reserves = row[11:13]
-    baseline.last_real_token_reserves, baseline.last_real_quote_reserves = row[13:15]
-
-
-def _write(connection: sa.Connection, token_id: int, baseline: Baseline, chain: Chain, positions: dict[int, Position]) -> None:
-    connection.exec_driver_sql(_SET_BASELINE, msgspec.structs.astuple(baseline))
-    rows = [(token_id, wallet_id, *(getattr(position, name) for name in POSITION)) for wallet_id, position in positions.items()]
-    connection.exec_driver_sql(_SET_POSITION, rows)
+def _write_segments(ask: Ask, token_id: int, chain: Chain) -> None:
     changed, gone = chain.take_changes()
     for segment in changed:
         values = (
@@ -297,8 +332,8 @@ def _write(connection: sa.Connection, token_id: int, baseline: Baseline, chain: 
             *(segment.first_time, segment.last_time, *segment.before, *segment.after),
         )
         if segment.id is None:
-            connection.exec_driver_sql(_INSERT_SEGMENT, (token_id, *values))
+            ask(_INSERT_SEGMENT, (token_id, *values))
         else:
-            connection.exec_driver_sql(_UPDATE_SEGMENT, (*values, segment.id))
+            ask(_UPDATE_SEGMENT, (*values, segment.id))
     for number in gone:
-        connection.exec_driver_sql(_DELETE_SEGMENT, (number,))
+        ask(_DELETE_SEGMENT, (number,))

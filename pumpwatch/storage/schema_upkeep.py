@@ -52,6 +52,7 @@ VERSION_4: Final = (
         minute INTEGER NOT NULL, -- the first one (unix time / 60) whose trades are still there, or would be
         pruned_at_us INTEGER NOT NULL,
         last_id INTEGER NOT NULL, -- the largest id of the rows of trades that are gone
+        is_whole INTEGER NOT NULL, -- no trade is left: what they add up to is in positions, not in baseline_positions
         late INTEGER NOT NULL DEFAULT 0, -- events of these slots that came afterwards, and were passed over
         trades INTEGER NOT NULL,
         buys INTEGER NOT NULL,

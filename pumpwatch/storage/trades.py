@@ -91,6 +91,7 @@ class Trades:
                 groups.setdefault((token_id, trade.signature), [])
                 tokens_of[trade.signature] = self._recent.note(token_id, trade.signature)
                 continue
+            gone.begin_again(token_id)
             values = self._values(trade, token_id, source, received_at_us)
             groups.setdefault((token_id, trade.signature), []).append(values)
             tokens = tokens_of[trade.signature] = self._recent.note(token_id, trade.signature)
