@@ -171,7 +171,7 @@ class Supervisor:
             last = status_file.read(self._status_file.path)
         except StatusUnreadable:
             return {}
-        if last is None or last.pid == os.getpid():
+        if last is None:
             return {}
         ended = {"before_ended_at_us": int(max(last.written_at, last.last_commit_at or 0.0) * 1_000_000)}
         if last.state == "stuck":

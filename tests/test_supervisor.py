@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from loguru import logger
 from real_worker import EVERYTHING, QUICK, RealWorker, endpoints, logs_subscribed, opening_coins, subscribed, until
@@ -25,10 +26,11 @@ from pumpwatch.feeds.feed import Feed
 from pumpwatch.simulator.serving import Client
 from pumpwatch.simulator.simulator import Simulator
 from pumpwatch.simulator.solana import SolanaServer
-from pumpwatch.status import path_of, problems, read
+from pumpwatch.status import StatusFile, path_of, problems, read
 from pumpwatch.storage.lock import WriterLock
 from pumpwatch.storage.store import Store
 from pumpwatch.supervisor import Supervisor
+from pumpwatch.vitals import Vitals
 from pumpwatch.watchlist import Watchlist
 from pumpwatch.writer import Writer
 
@@ -470,3 +472,59 @@ def test_status_tells_healthy_from_not_and_from_stale(worker: RealWorker, simula
     assert json.loads(healthy.out)["worker"]["pid"] == worker.process.pid
     assert "pumpportal is " in json.loads(unhealthy.out)["problems"][0]
     assert f"the worker (pid {worker.process.pid}) is gone or hangs" in json.loads(stale.out)["problems"][0]
+
+
+def test_the_worker_measures_itself(run: Callable[[], Run], simulator: Simulator) -> None:
+    running = run()
+    until(lambda: all_subscribed(simulator))
+    traded = simulator.trade(30)
+    until(lambda: running.ask("SELECT count(*) FROM trade_log WHERE confirmed") >= [(len(traded),)], what="all trades, confirmed")
+    seen: list[Vitals] = []
+    measuring = running.supervisor._measuring
+    measuring._takers = (seen.append,)
+
+    until(lambda: any(vitals.completeness for vitals in seen), what="a look into the database")
+
+    vitals = seen[-1]
+    assert vitals.origin == "simulator"
+    assert [feed.name for feed in vitals.feeds] == ["pumpportal", "helius"]
+    assert all(feed.connects_total and feed.messages_total and feed.last_data_at for feed in vitals.feeds)
+    assert vitals.trades == vitals.trades_stored_total >= len(traded)
+    assert vitals.commits_total > 0
+    assert 0 < vitals.commit_seconds_longest <= vitals.commit_seconds_total
+    assert vitals.lag_seconds is not None
+    assert 0 <= vitals.lag_seconds < 60
+    assert vitals.database_bytes > 0
+    assert vitals.disk_free_bytes
+    assert sum(vitals.completeness.values()) <= vitals.watched
+    assert vitals.database_trouble is None
+    assert vitals.backfill_requests_total
+
+
+def test_a_run_that_ends_by_an_error_says_so_in_its_row(run: Callable[[], Run], simulator: Simulator) -> None:
+    running = run()
+    until(lambda: all_subscribed(simulator))
+    running.supervisor._parts.watchlist.turn = lambda _now: 1 / 0  # type: ignore[method-assign,assignment] - a defect of ours
+
+    assert isinstance(running.failure(), ZeroDivisionError)
+
+    assert running.ask("SELECT exit_status, reason FROM runs") == [(70, "a defect: ZeroDivisionError")]
+
+
+def test_a_run_that_could_not_say_how_it_ended_gets_its_end_from_the_next(run: Callable[[], Run], simulator: Simulator) -> None:
+    running = run()
+    until(lambda: all_subscribed(simulator))
+    running.stop()
+    with sqlite3.connect(running.database) as connection:
+        connection.execute("UPDATE runs SET ended_at_us = NULL, exit_status = NULL, reason = NULL")
+    connection.close()
+    status = read(path_of(running.database))
+    assert status is not None
+    StatusFile(path_of(running.database)).write(msgspec.structs.replace(status, state="stuck", reason="writer: hangs"))
+    again = run()
+    until(lambda: again.ask("SELECT count(*) FROM runs") == [(2,)], what="the second run")
+
+    [(ended_at_us, exit_status, reason)] = again.ask("SELECT ended_at_us, exit_status, reason FROM runs WHERE id = 1")
+
+    assert ended_at_us == int(max(status.written_at, status.last_commit_at or 0) * 1_000_000)
+    assert (exit_status, reason) == (70, "stuck: writer: hangs")
