@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 import threading
 import unicodedata
@@ -12,61 +11,21 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import quote, urlsplit
 
 import msgspec
 from loguru import logger
 
 from pumpwatch.log_files import LogFile
+from pumpwatch.redaction import Redactor
 
 if TYPE_CHECKING:
     import loguru
-
-_HIDDEN = "[hidden]"
-
-#: Hosts whose URLs carry keys, whatever the settings are.
-_KNOWN_HOSTS = ("pumpportal.fun", "helius-rpc.com")
-
-#: A shorter secret would turn ordinary text into a row of blanks; the settings refuse keys below twice this length.
-_SHORTEST_SECRET = 4
 
 _LONGEST_LINE = 4000
 
 #: Letters and symbols that show nothing, beyond those that Unicode classes as control or format.
 _BLANK_LETTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 _MOST_MARKS_IN_A_ROW = 2
-
-
-#: What shows a key without a URL of ours around it, and what is put in its place.
-_LOOKS_SECRET = (
-    # requests, urllib3 and http.client name a path without its host.
-    (re.compile(r"(with url: |\b(?:GET|POST|CONNECT) )/[^\s'\"]*", re.IGNORECASE), rf"\1/{_HIDDEN}"),
-    (
-        re.compile(r"((?:\bapi[-_]?key|\baccess[-_]?token)['\"]?\s*(?:=|:|%3D)\s*['\"]?)[^\s&'\"<>,)]+", re.IGNORECASE),
-        rf"\1{_HIDDEN}",
-    ),
-    (re.compile(r"(\bauthorization['\"]?\s*[:=]\s*['\"]?(?:bearer |basic )?)[^\s'\"]+", re.IGNORECASE), rf"\1{_HIDDEN}"),
-)
-
-
-class Redactor:
-    """Take secrets out of text: the known values in every spelling a URL has for them, and what only looks like a key."""
-
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
-        known = {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}
-        spellings = {spelled for secret in known for spelled in (secret, quote(secret, safe=""), quote(secret))}
-        longest_first = sorted(spellings, key=len, reverse=True)
-        self._values = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
-        own_hosts = {urlsplit(secret).hostname for secret in known if "://" in secret}
-        hosts = "|".join(re.escape(host) for host in (*_KNOWN_HOSTS, *sorted(host for host in own_hosts if host)))
-        our_url = rf"((?:wss?|https?)://)(?:[^\s/@'\"]*@)?((?:[\w.-]{{0,200}}\.)?\[?(?:{hosts})\]?(?::\d+)?)[/?#][^\s'\"<>]*"
-        self._patterns = ((re.compile(our_url, re.IGNORECASE), rf"\1\2/{_HIDDEN}"), *_LOOKS_SECRET)
-
-    def redact(self, text: str) -> str:
-        # URLs go first: where only the key were taken out of one, the rest of its path would stay.
-        for pattern, replacement in self._patterns:
-            text = pattern.sub(replacement, text)
-        return self._values.sub(_HIDDEN, text) if self._values else text
 
 
 _redactor = Redactor()

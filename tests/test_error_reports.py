@@ -20,7 +20,8 @@ from sentry_receiver import SentryReceiver
 
 from pumpwatch import error_reports, telemetry
 from pumpwatch.error_reports import ErrorReports
-from pumpwatch.telemetry import Redactor, set_up_logging
+from pumpwatch.redaction import Redactor
+from pumpwatch.telemetry import set_up_logging
 
 KEY = "s3cr3t/key+with=odd"
 

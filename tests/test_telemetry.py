@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import io
 import logging
 import re
@@ -15,10 +16,12 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 from loguru import logger
+from secret_spellings import spellings
 
 from pumpwatch import telemetry
 from pumpwatch.log_files import LogFile
-from pumpwatch.telemetry import Counters, LogSink, Redactor, redact, set_up_logging, visible
+from pumpwatch.redaction import Redactor
+from pumpwatch.telemetry import Counters, LogSink, redact, set_up_logging, visible
 
 KEY = "s3cr3t/key+with=odd"
 URL = "https://rpc.example.org/v2/pathsecret1234?token=querysecret99"
@@ -85,6 +88,27 @@ def test_no_spelling_of_a_secret_reaches_the_log(log: LogReader, capsys: pytest.
         assert "[hidden]" in text
         for secret in (KEY, quote(KEY), quote(KEY, safe=""), "unknownkey1", "pathsecret1234", "querysecret99"):
             assert secret not in text
+
+
+@pytest.mark.parametrize("prefix", ["", ":", "user:", "somebody:", "12"])
+@pytest.mark.parametrize("suffix", ["", ":", "@x", "and more"])
+@pytest.mark.parametrize("secret", [KEY, "pathsecret1234", "k1f9x2ab", "0a1b2c3d-secret-key-4e5f"])
+def test_no_spelling_of_a_secret_survives_whatever_stands_around_it(secret: str, prefix: str, suffix: str) -> None:
+    redactor = Redactor((secret,))
+    packed = base64.b64encode(f"{prefix}{secret}{suffix}".encode()).decode()
+
+    for spelled in (*spellings(secret), packed):
+        shown = redactor.redact(f"the server says {spelled} indeed")
+        assert "[hidden]" in shown, spelled
+        assert not [left for left in spellings(secret) if left in shown]
+        assert len(shown) <= len("the server says [hidden] indeed") + 8 + len(prefix) * 2 + len(suffix) * 2
+
+
+def test_ordinary_text_stays_as_it_is() -> None:
+    redactor = Redactor((KEY, URL, "pathsecret1234"))
+    text = "pumpportal feed: no data for 75 s; dHJhZGU= 7365 %2F So11111111111111111111111111111111111111112"
+
+    assert redactor.redact(text) == text
 
 
 def test_the_host_of_a_url_stays_readable(log: LogReader) -> None:
