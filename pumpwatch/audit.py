@@ -140,7 +140,7 @@ def audit_token(record: Record, *, now_us: int, asked: AnchorSeen | None = None)
     segments = chain.segments
     found = breaks(segments, facts)
     proofs = _proofs(record, matched, unmatched, now_us, asked)
-    judged = verdict(segments, found, facts, proofs, token.spells, now=now_us // 1_000_000)
+    judged = verdict(segments, found, facts, proofs, token.spells, given_up=token.given_up, now=now_us // 1_000_000)
     counting = {id(one) for one in holes(found, token.spells)}
     return TokenAudit(
         mint=token.mint,

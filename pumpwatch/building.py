@@ -137,6 +137,7 @@ class Parts:
             budget=self.budget if settings.helius.enabled else None,
             spells=spells,
             quote_mints=store.quote_mints(spell.address for spell in spells if spell.kind == "token"),
+            suspended=store.suspended(),
             commands=directory_of(database),
             handlers=self._handlers(),
             listening=self._is_listening,

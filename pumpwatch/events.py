@@ -330,7 +330,7 @@ class SpellStarted(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True
 
 
 class SpellEnded(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag=True, omit_defaults=True):
-    """It is watched no longer. *reason*: ``idle``, ``asked``, ``wallet``, ``unpinned``, ``limit``."""
+    """It is watched no longer. *reason*: ``idle``, ``asked``, ``wallet``, ``unpinned``, ``limit``, ``budget``, ``disk``."""
 
     kind: Literal["token", "wallet"]
     address: str

@@ -92,6 +92,7 @@ def verdict(
     proofs: Proofs,
     spells: Spells,
     *,
+    given_up: str | None = None,
     has_chain_feed: bool = True,
     now: int | None = None,
 ) -> Verdict:
@@ -101,6 +102,7 @@ def verdict(
     Args:
         segments: All of it, in the chain's order.
         found: Their breaks, in that order.
+        given_up: Why it is not watched as it should be: ``budget``, ``disk``. What is proven until then stays.
         has_chain_feed: Trades known from PumpPortal alone prove nothing; only for the reason.
         now: Unix seconds. A watched token whose account was not seen for long is not called complete; None: never mind.
 
@@ -138,13 +140,22 @@ def verdict(
     is_watched = bool(spells) and spells[-1][1] is None
     if now is not None and is_watched and proofs.seen_at is not None and proofs.seen_at < now - STALE_SECONDS:
         doubts.append("its account on the chain was not seen for a while")
-    reason = "; ".join(doubts)
-    if reason:
-        return Verdict("unproven", None, None, proven_to_slot, 0, reason)
     in_pool = bool(segments) and segments[-1].venue == POOL
     weaker = "the pool's part is proved by its effective reserves: weaker evidence than the curve's" if in_pool else None
     state: Completeness = "spell" if not is_watched else "complete" if is_whole else "since"
-    return Verdict(state, complete_from, proofs.anchored_at, proven_to_slot, 0, weaker)
+    proven = Verdict(state, complete_from, proofs.anchored_at, proven_to_slot, 0, weaker)
+    return _limited(proven, doubts, given_up)
+
+
+def _limited(proven: Verdict, doubts: Sequence[str], given_up: str | None) -> Verdict:
+    """Say less than *proven* where there are doubts; of what was given up keep what is proven until then."""
+    if doubts:
+        reason = "; ".join(doubts if given_up is None else (given_up, *doubts))
+        return Verdict("unproven", None, None, proven.proven_to_slot, 0, reason)
+    if given_up is not None:
+        said = given_up if proven.reason is None else f"{given_up}; {proven.reason}"
+        return proven._replace(completeness="unproven", reason=said)
+    return proven
 
 
 def _is_after_watch(one: Break, spells: Spells) -> bool:

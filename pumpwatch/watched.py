@@ -59,6 +59,10 @@ class Watched:
         most: Places for tokens, pinned ones included. Those that the settings pin stay, however many.
         spells: Those open in the database: the list as it was.
         quote_mints: Token -> quote, for those among them that do not trade against SOL.
+        suspended: Tokens that a person asked for, given up for lack of money or disk.
+
+    Attributes:
+        suspended: They come back when there is room.
 
     Raises:
         SettingsError: A pinned mint or wallet is not an address.
@@ -72,6 +76,7 @@ class Watched:
         most: int,
         spells: Iterable[SpellStarted] = (),
         quote_mints: Mapping[str, str] | None = None,
+        suspended: Iterable[str] = (),
     ) -> None:
         self._settings = settings
         self._pinned: Mapping[Kind, tuple[str, ...]] = {"token": settings.mints, "wallet": settings.wallets}
@@ -79,6 +84,7 @@ class Watched:
         self._most = most
         self.tokens: dict[str, Watch] = {}
         self.wallets: dict[str, str] = {}
+        self.suspended: dict[str, None] = dict.fromkeys(suspended)
         self._unrecorded: deque[Delivery] = deque()
         for spell in spells:
             if spell.kind == "wallet":
@@ -128,11 +134,11 @@ class Watched:
             self.start(kind, address, "asked", now_us, pool_too=True)
         return Answer(ok=True, text=f"watching {kind} {address}")
 
-    def bring(self, mint: str, quote_mint: str | None, now_us: int, *, places: int) -> bool:
+    def bring(self, mint: str, quote_mint: str | None, now_us: int, *, places: int, lacking: str = "limit") -> bool:
         """
         Put the token on the list that a watched wallet trades, in the place of an admitted one if there is no other.
 
-        False: there is no place among *places*, which may be fewer than the list allows.
+        False: there is no place among *places*, which may be fewer than the list allows: *lacking* says for lack of what.
         """
         if self.reason("token", mint) == "admitted":
             self._go_on(mint, "wallet", now_us)
@@ -141,7 +147,7 @@ class Watched:
             admitted = [other for other, watch in self.unpinned() if watch.reason == "admitted"]
             if not (places and admitted):
                 return False
-            self.end("token", admitted[0], "limit", now_us)
+            self.end("token", admitted[0], lacking, now_us)
         # It may have graduated before it was on the list.
         self.start("token", mint, "wallet", now_us, pool_too=True, quote_mint=quote_mint)
         return True
@@ -158,6 +164,9 @@ class Watched:
         """Let *address* go because a person asked."""
         if address in self._pinned[kind]:
             return Answer(ok=False, text=f"{kind} {address} is pinned by the settings: take it out of [watch] {_KEYS[kind]}")
+        if kind == "token" and address in self.suspended:
+            # A spell of no length says for the next start that it shall not come back.
+            self.start(kind, address, "asked", now_us, pool_too=True)
         if self.reason(kind, address) is None:
             return Answer(ok=False, text=f"{kind} {visible(address)} is not watched")
         self.end(kind, address, "asked", now_us)
@@ -169,6 +178,7 @@ class Watched:
             self.wallets[address] = reason
         else:
             self.tokens[address] = Watch(reason, at_us, pool_too, quote_mint)
+            self.suspended.pop(address, None)
         self._put(SpellStarted(kind=kind, address=address, reason=reason, at_us=at_us))
 
     def end(self, kind: Kind, address: str, reason: str, at_us: int) -> None:
@@ -191,12 +201,31 @@ class Watched:
         found = [(mint, watch) for mint, watch in self.tokens.items() if watch.reason in _UNPINNED]
         return sorted(found, key=lambda item: (_UNPINNED.index(item[1].reason), item[1].active_us))
 
+    def asked(self) -> list[str]:
+        """The tokens that a person asked for by `watch add`, the longest quiet first."""
+        found = [(watch.active_us, mint) for mint, watch in self.tokens.items() if watch.reason == "asked"]
+        return [mint for _, mint in sorted(found)]
+
+    def suspend(self, mint: str, reason: str, now_us: int) -> None:
+        """Give a token up that a person asked for, until there is room."""
+        self.end("token", mint, reason, now_us)
+        self.suspended[mint] = None
+
+    def take_back(self, now_us: int) -> str | None:
+        """Watch the first of *suspended* again, from now on; None: there is none."""
+        mint = next(iter(self.suspended), None)
+        if mint is not None:
+            self.start("token", mint, "asked", now_us, pool_too=True)
+        return mint
+
     def wanted(self) -> Wanted:
         """The snapshot for the feeds."""
         tokens = self.tokens.items()
         return Wanted(
             mints=frozenset(self.tokens),
             pinned=frozenset(mint for mint, watch in tokens if watch.reason not in _UNPINNED),
+            asked=frozenset(mint for mint, watch in tokens if watch.reason == "asked"),
+            brought=frozenset(mint for mint, watch in tokens if watch.reason == "wallet"),
             completed=frozenset(mint for mint, watch in tokens if watch.pool_too),
             wallets=frozenset(self.wallets),
             quote_mints={mint: watch.quote_mint for mint, watch in tokens if watch.quote_mint not in (None, WRAPPED_SOL)},

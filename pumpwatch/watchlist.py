@@ -39,6 +39,13 @@ _REMEMBERED_REMOVALS: Final = 1_000
 #: A creation that is older by its block time comes from a repair, not from the market.
 _NEW_TOKEN_SECONDS: Final = 600
 
+#: So long the budget must have been too small before what a person asked for is given up, and so long nothing comes in the place
+#: of what was given up: measured costs go up and down.
+_CALM_SECONDS: Final = 600.0
+
+#: The list is shortened when it is longer than the budget carries by one in so many, and then to what it carries.
+_SLACK_ONE_IN: Final = 10
+
 #: With so many spells not yet accepted by the writer, no further token is admitted.
 _MOST_UNRECORDED: Final = 1_000
 
@@ -51,7 +58,8 @@ class Watchlist(WorkerThread):
 
     :meth:`notice` may be called from any thread. Everything else runs on this thread, or in a test on the one that calls
     :meth:`turn`. Pinned tokens and wallets stay whatever happens; the others have the places that are left: tokens that a watched
-    wallet trades before admitted ones.
+    wallet trades before admitted ones. What the budget carries no longer goes in the reverse order of its use: admitted tokens,
+    those of wallets, then, when it lasts, those that a person asked for, who come back when there is money.
 
     Args:
         record: Takes a spell for the database. False: not now; it is kept and offered again.
@@ -62,6 +70,7 @@ class Watchlist(WorkerThread):
         budget: Of the metered feed; None when there is none.
         spells: Those open in the database: the list as it was.
         quote_mints: Token -> quote, for those among them that do not trade against SOL.
+        suspended: Tokens that a person asked for, and that were given up for lack of money.
         commands: The directory through which other processes change the list; None for none.
         handlers: What answers the commands of other parts; on this thread, so none may take long.
         listening: Is a feed connected that would deliver trades? What nobody listened to is not idle.
@@ -83,6 +92,7 @@ class Watchlist(WorkerThread):
         budget: Budget | None = None,
         spells: Iterable[SpellStarted] = (),
         quote_mints: Mapping[str, str] | None = None,
+        suspended: Iterable[str] = (),
         commands: Path | None = None,
         handlers: Mapping[str, Callable[[Request], Answer]] | None = None,
         listening: Callable[[], bool] = lambda: True,
@@ -97,7 +107,7 @@ class Watchlist(WorkerThread):
         self._most = places if everything or provider_tokens is None else min(places, provider_tokens)
         self._listening = listening
         self._clock = clock
-        self._watched = Watched(settings, most=places, spells=spells, quote_mints=quote_mints)
+        self._watched = Watched(settings, most=places, spells=spells, quote_mints=quote_mints, suspended=suspended)
         answers = {"watch add": self._add_asked, "watch remove": self._remove_asked, **(handlers or {})}
         self._box = CommandBox(commands, handlers=answers, clock=clock) if commands is not None else None
         self._news: deque[tuple[_News, int]] = deque()
@@ -111,8 +121,22 @@ class Watchlist(WorkerThread):
         self._is_settled = False
         self._published: Wanted | None = None
         self._said_full = False
+        #: Unix seconds: since when the budget does not even carry what persons asked for; until when no token comes.
+        self._pressed_since: float | None = None
+        self._calm_until = 0.0
+        self._admissions_off = False
+        self._unpinned_off = False
 
     # Any thread
+
+    def stop_admissions(self, is_off: bool) -> None:  # noqa: FBT001 - a switch
+        """From now on no token comes by itself, or it may again: the disk is nearly full. From any thread."""
+        self._admissions_off = is_off
+
+    def let_unpinned_go(self, is_off: bool) -> None:  # noqa: FBT001 - a switch
+        """From now on only tokens that a person asked for are watched, or others may be again. From any thread."""
+        self._unpinned_off = is_off
+        self._wake.set()
 
     def notice(self, events: Sequence[Event], received_at_us: int) -> None:
         """Look at what a feed delivered: remember when watched tokens traded, and keep news for this thread. Never blocks."""
@@ -171,6 +195,8 @@ class Watchlist(WorkerThread):
         if not 0 <= now - self._expired_at < _EXPIRY_SECONDS:
             self._expired_at = now
             self._let_idle_go(now_us)
+            if self._unpinned_off:
+                self._give_up([mint for mint, _ in self._watched.unpinned()], "disk", now_us)
             self._let_surplus_go(now, now_us)
         self._watched.flush(self._record)
         self._tell()
@@ -236,7 +262,8 @@ class Watchlist(WorkerThread):
 
     def _admit(self, created: TokenCreated, capacity: int, at_us: int) -> None:
         """Watch it from its creation on, if there is a place."""
-        if len(self._watched.tokens) < capacity and len(self._watched.unrecorded()) < _MOST_UNRECORDED:
+        is_time = not (self._is_closed() or self._watched.suspended) and at_us >= self._calm_until * 1_000_000
+        if is_time and len(self._watched.tokens) < capacity and len(self._watched.unrecorded()) < _MOST_UNRECORDED:
             self._watched.start("token", created.mint, "admitted", at_us, pool_too=False, quote_mint=created.quote_mint)
         else:
             self._say_full()
@@ -245,10 +272,18 @@ class Watchlist(WorkerThread):
         """Watch the token that a watched wallet trades, from now on."""
         if self._watched.reason("token", trade.mint) not in (None, "admitted") or trade.mint in self._removed:
             return
-        if len(self._watched.unrecorded()) >= _MOST_UNRECORDED or not self._watched.bring(
-            trade.mint, trade.quote_mint, at_us, places=capacity
-        ):
+        is_full = self._is_closed() or len(self._watched.unrecorded()) >= _MOST_UNRECORDED
+        lacking = self._lacking(capacity)
+        if is_full or not self._watched.bring(trade.mint, trade.quote_mint, at_us, places=capacity, lacking=lacking):
             self._say_full()
+
+    def _is_closed(self) -> bool:
+        """For lack of disk."""
+        return self._admissions_off or self._unpinned_off
+
+    def _lacking(self, capacity: int) -> str:
+        """Why there are no more places: the budget carries fewer than the list has."""
+        return "budget" if capacity < self._most else "limit"
 
     def _say_full(self) -> None:
         if not self._said_full:
@@ -278,15 +313,54 @@ class Watchlist(WorkerThread):
                 self._watched.end("token", mint, "idle", now_us)
 
     def _let_surplus_go(self, now: float, now_us: int) -> None:
-        """The budget carries fewer than before: the longest quiet leave; all of them at once when nothing is left to spend."""
+        """The budget carries fewer than before: the least useful leave; all unpinned at once when nothing is left to spend."""
         capacity = self._capacity(now)
         surplus = len(self._watched.tokens) - capacity
-        if surplus <= 0:
+        if surplus <= capacity // _SLACK_ONE_IN:
+            self._pressed_since = None
+            self._take_back(capacity, now, now_us)
             return
         spent = self._budget is not None and not self._budget.paid_allowed(HELIUS)
-        leaving = [mint for mint, watch in self._watched.unpinned() if spent or self._had_its_minimum(watch, now_us)]
-        for mint in leaving[:surplus]:
-            self._watched.end("token", mint, "limit", now_us)
+        unpinned = self._watched.unpinned()
+        leaving = [mint for mint, watch in unpinned if spent or self._had_its_minimum(watch, now_us)]
+        if self._give_up(leaving[:surplus], self._lacking(capacity), now_us):
+            self._calm_until = now + _CALM_SECONDS
+        if not spent:
+            self._suspend(surplus - len(unpinned), capacity, now, now_us)
+
+    def _suspend(self, surplus: int, capacity: int, now: float, now_us: int) -> None:
+        """Give up what persons asked for, if so many are too many even without all others, and have been for long."""
+        asked = self._watched.asked()[: max(0, surplus)]
+        if not asked or self._lacking(capacity) != "budget":
+            self._pressed_since = None
+            return
+        self._pressed_since = now if self._pressed_since is None else min(self._pressed_since, now)
+        if now - self._pressed_since < _CALM_SECONDS:
+            return
+        for mint in asked:
+            self._watched.suspend(mint, "budget", now_us)
+        self._calm_until = now + _CALM_SECONDS
+        logger.warning(
+            "watch list: the budget carries {} tokens: {} that `watch add` asked for are not watched until it carries more, "
+            "the longest quiet ones; raise [budget] helius_credits_per_month, or remove others",
+            capacity,
+            len(asked),
+        )
+
+    def _take_back(self, capacity: int, now: float, now_us: int) -> None:
+        """Watch again what a person asked for, one at a time, when there is room with some to spare."""
+        if not self._watched.suspended or now < self._calm_until or self._is_closed():
+            return
+        if len(self._watched.tokens) < capacity - capacity // _SLACK_ONE_IN:
+            mint = self._watched.take_back(now_us)
+            logger.info("watch list: the budget carries more: watching token {} again", mint)
+
+    def _give_up(self, mints: Sequence[str], reason: str, now_us: int) -> int:
+        for mint in mints:
+            self._watched.end("token", mint, reason, now_us)
+        if mints and reason != "limit":
+            logger.warning("watch list: {} tokens that nobody pinned are watched no longer: {}", len(mints), reason)
+        return len(mints)
 
     def _had_its_minimum(self, watch: Watch, now_us: int) -> bool:
         return now_us - watch.since_us >= self._settings.minimum_watch_minutes * 60_000_000

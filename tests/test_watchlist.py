@@ -40,6 +40,7 @@ def address(number: int) -> str:
 
 
 A, B, C, D, E = (address(number) for number in range(1001, 1006))
+W = address(2001)
 
 
 def created(mint: str, **changes: Any) -> TokenCreated:
@@ -355,7 +356,7 @@ def test_watch_add_pins_and_watch_remove_lets_go(tmp_path: Path) -> None:
     assert command(desk, "watch add", A) == Answer(ok=True, text=f"watching token {A}")
     assert command(desk, "watch add", B, "wallet").ok
     assert desk.published[-1] == Wanted(
-        mints=frozenset({A}), pinned=frozenset({A}), completed=frozenset({A}), wallets=frozenset({B})
+        mints=frozenset({A}), pinned=frozenset({A}), asked=frozenset({A}), completed=frozenset({A}), wallets=frozenset({B})
     )
     assert command(desk, "watch add", A) == Answer(ok=True, text=f"token {A} is pinned already")
     assert command(desk, "watch remove", A) == Answer(ok=True, text=f"no longer watching token {A}")
@@ -460,7 +461,7 @@ def test_when_the_month_is_spent_all_admitted_tokens_go_and_the_pins_stay() -> N
 
     assert desk.turn(minutes=0.1).mints == {E}
     assert desk.create(C).mints == {E}
-    assert [reason for what, _, reason in desk.spells() if what == "end"] == ["limit", "limit"]
+    assert [reason for what, _, reason in desk.spells() if what == "end"] == ["budget", "budget"]
 
 
 def test_when_the_pace_is_lost_the_longest_quiet_leave_after_their_minimum() -> None:
@@ -477,13 +478,98 @@ def test_when_the_pace_is_lost_the_longest_quiet_leave_after_their_minimum() -> 
 
     assert desk.turn(minutes=5).mints == {A, B}
     assert desk.turn(minutes=11).mints == {A}
-    assert desk.spells()[-1] == ("end", B, "limit")
+    assert desk.spells()[-1] == ("end", B, "budget")
+
+
+class Purse(Budget):
+    """A budget that carries as many tokens as the test says."""
+
+    def __init__(self, carries: int) -> None:
+        super().__init__(pumpportal_sol_per_day=0.0, helius_credits_per_month=1_000_000, metered=True, clock=lambda: NOW)
+        self.carries = carries
+
+    def watchable(self, now: float) -> int:
+        del now
+        return self.carries
+
+
+def starved(**options: Any) -> tuple[Desk, Purse]:
+    """A list whose budget carries one token."""
+    purse = Purse(1)
+    return Desk(max_tokens=50, idle_minutes=1_000_000, budget=purse, **options), purse
+
+
+def test_when_the_pace_is_lost_for_long_what_was_asked_goes_after_all_others_and_pins_never() -> None:
+    spells = [open_spell(A, "asked"), open_spell(B, "asked", minutes_ago=50), open_spell(C, "admitted"), open_spell(D, "wallet")]
+    desk, _ = starved(mints=(E,), wallets=(W,), spells=spells)
+
+    assert desk.turn().mints == {A, B, E}, "what nobody pinned goes at once"
+    assert desk.turn(minutes=9).mints == {A, B, E}
+    assert desk.turn(minutes=2).mints == {E}, "the budget carries one token"
+    assert desk.turn(minutes=100).mints == {E}
+    ends = [(mint, reason) for what, mint, reason in desk.spells() if what == "end"]
+    assert ends == [(C, "budget"), (D, "budget"), (A, "budget"), (B, "budget")], "the least useful first"
+
+
+def test_what_was_asked_comes_back_before_anything_is_admitted_and_not_at_once() -> None:
+    desk, purse = starved(spells=[open_spell(A, "asked", minutes_ago=50), open_spell(B, "asked")])
+    desk.turn()
+    assert desk.turn(minutes=11).mints == {A}
+    purse.carries = 6
+
+    assert desk.create(C).mints == {A}, "calm first"
+    assert desk.turn(minutes=5).mints == {A}
+    desk.turn(minutes=6)
+    assert desk.turn(minutes=0.1).mints == {A, B}
+    assert desk.create(D).mints == {A, B, D}
+    assert desk.spells()[-2] == ("start", B, "asked")
+
+
+def test_what_was_given_up_is_still_wanted_after_a_restart_unless_a_person_removes_it(tmp_path: Path) -> None:
+    desk, purse = starved(mints=(E,), suspended=[A, B], commands=tmp_path)
+    assert command(desk, "watch remove", B).ok
+    assert desk.spells()[-2:] == [("start", B, "asked"), ("end", B, "asked")], "so that the next start knows"
+    purse.carries = 6
+
+    assert desk.turn(minutes=1).mints == {A, E}
+    assert desk.turn(minutes=1).mints == {A, E}
+
+
+def test_a_budget_that_goes_up_and_down_a_little_changes_nothing() -> None:
+    purse = Purse(68)
+    desk = Desk(max_tokens=1000, minimum_watch_minutes=0, idle_minutes=1_000_000, budget=purse)
+    assert len(desk.create(*(address(number) for number in range(5000, 5100))).mints) == 68
+    purse.carries = 62
+
+    assert len(desk.turn(minutes=1).mints) == 68, "within a tenth"
+    purse.carries = 55
+    assert len(desk.turn(minutes=1).mints) == 55
+    purse.carries = 68
+    assert len(desk.create(A, B).mints) == 55, "what has just gone is not replaced"
+    desk.now += 601
+    assert len(desk.create(C).mints) == 56
+
+
+# Lack of disk
+
+
+def test_with_a_disk_nearly_full_no_token_comes_and_then_only_what_persons_asked_for_stays() -> None:
+    desk = Desk(max_tokens=10, mints=(E,), wallets=(W,), spells=[open_spell(D, "asked")])
+    assert desk.create(A).mints == {A, D, E}
+    desk.list.stop_admissions(True)
+    assert follow(desk, B).mints == {A, D, E}
+    assert desk.create(C).mints == {A, D, E}
+
+    desk.list.let_unpinned_go(True)
+    assert desk.turn(minutes=0.1).mints == {D, E}
+    assert desk.spells()[-1] == ("end", A, "disk")
+    desk.list.let_unpinned_go(False)
+    assert follow(desk, B).mints == {D, E}
+    desk.list.stop_admissions(False)
+    assert follow(desk, B).mints == {B, D, E}
 
 
 # Watched wallets
-
-
-W = address(2001)
 
 
 def following(**options: Any) -> Desk:

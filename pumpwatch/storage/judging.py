@@ -249,7 +249,15 @@ class Judging:
 
     def _verdict(self, token: Token, found: list[Break]) -> Verdict:
         segments = self._chains[token.id].segments
-        judged = verdict(segments, found, token.facts, self._proofs(token), token.spells, now=self._now_us // 1_000_000)
+        judged = verdict(
+            segments,
+            found,
+            token.facts,
+            self._proofs(token),
+            token.spells,
+            given_up=token.given_up,
+            now=self._now_us // 1_000_000,
+        )
         if judged.completeness == "unproven" and token.anchored_slot is None and self._gaps.has_no_account(token):
             return judged._replace(reason="account not found")
         return judged

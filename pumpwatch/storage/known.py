@@ -15,6 +15,9 @@ from pumpwatch.continuity import POOL, State
 #: Changes of reserves whose effect on all of them is not known: what lies across one cannot be judged.
 SEAMS: Final = ("deposit", "withdraw", "boost buy and burn")
 
+#: For lack of what a token is given up that somebody wanted.
+_LACKING: Final = ("budget", "disk")
+
 _TOKENS: Final = """
     SELECT id, mint, created_slot, created_at,
         start_virtual_token_reserves, start_virtual_quote_reserves, start_real_token_reserves, is_mayhem_mode,
@@ -22,7 +25,10 @@ _TOKENS: Final = """
         anchored_slot, anchored_at, unmatched_slot, unmatched_since_us, first_seen_us,
         EXISTS (SELECT 1 FROM anchors WHERE token_id = tokens.id AND venue = 1),
         (SELECT max(asked_at_us) FROM anchors WHERE token_id = tokens.id AND is_matched = 1),
-        (SELECT slot FROM baselines WHERE token_id = tokens.id)
+        (SELECT slot FROM baselines WHERE token_id = tokens.id),
+        EXISTS (SELECT 1 FROM gaps
+            WHERE (mint = tokens.mint OR mint IS NULL) AND cause = 'budget' AND to_us IS NULL AND state IN ('open', 'filling')),
+        (SELECT end_reason FROM spells WHERE kind = 'token' AND address = tokens.mint ORDER BY started_at_us DESC LIMIT 1)
     FROM tokens WHERE id IN (SELECT value FROM json_each(?))
 """
 _SPELLS: Final = """
@@ -51,6 +57,7 @@ class Token(msgspec.Struct, frozen=True, gc=False):
         spells: When it was watched: from, until (None: still), unix microseconds.
         seen_at: When its account was last asked for and agreed, by our clock, in unix seconds.
         has_pool: Its pool's account was seen.
+        given_up: ``budget`` or ``disk``: for lack of it nobody watches the token now, or nothing of it is delivered.
         baseline_slot: The last one whose trades were pruned; None: none were.
         listings: Venue and slots over which a finalized list of signatures is recorded whole.
     """
@@ -67,6 +74,7 @@ class Token(msgspec.Struct, frozen=True, gc=False):
     has_pool: bool
     seen_at: int | None
     baseline_slot: int | None = None
+    given_up: str | None = None
 
 
 def known_tokens(connection: sa.Connection, token_ids: Iterable[int]) -> dict[int, Token]:
@@ -89,7 +97,10 @@ def known_tokens(connection: sa.Connection, token_ids: Iterable[int]) -> dict[in
             seams=tuple((venue, slot, kind) for venue, slot, kind, *_ in seams[number]),
             pool_seam=next(((slot, State(*after)) for venue, slot, _, *after in reversed(seams[number]) if venue == POOL), None),
         )
-        anchored_slot, anchored_at, unmatched_slot, unmatched_since_us, first_seen_us, has_pool, seen_us, baseline_slot = row[12:]
+        anchored_slot, anchored_at, unmatched_slot, unmatched_since_us, first_seen_us, has_pool, seen_us, *rest = row[12:]
+        baseline_slot, has_no_budget, end_reason = rest
+        # What is not watched any more, nothing more is missed of.
+        is_starved = has_no_budget and (not spells[number] or spells[number][-1][1] is None)
         found[number] = Token(
             number,
             mint,
@@ -104,6 +115,7 @@ def known_tokens(connection: sa.Connection, token_ids: Iterable[int]) -> dict[in
             bool(has_pool),
             None if seen_us is None else seen_us // 1_000_000,
             baseline_slot,
+            "budget" if is_starved else end_reason if end_reason in _LACKING else None,
         )
     return found
 

@@ -215,6 +215,8 @@ class Recording:
                 )
                 self._execute(statements.INSERT_GAP, [columns])
                 self.has_gaps = True
+                if event.cause == "budget" and event.mint is not None:
+                    self._judge_mint(event.mint)
             case Rejected():
                 self._write_rejected(event, delivery)
             case _:
@@ -338,9 +340,12 @@ class Recording:
 
     def _judge_watched(self, event: SpellStarted | SpellEnded) -> None:
         if event.kind == "token":
-            row = self._connection.exec_driver_sql(statements.TOKEN_ID, (event.address,)).first()
-            if row is not None:
-                self._to_judge.add(row[0])
+            self._judge_mint(event.address)
+
+    def _judge_mint(self, mint: str) -> None:
+        row = self._connection.exec_driver_sql(statements.TOKEN_ID, (mint,)).first()
+        if row is not None:
+            self._to_judge.add(row[0])
 
     def _write_pool(self, event: PoolSeen) -> None:
         quote_id = self._ids.quote(self._connection, event.quote_mint)

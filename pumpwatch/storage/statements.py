@@ -156,6 +156,16 @@ def usage_of(rows: Iterable[Sequence[Any]]) -> list[Usage]:
     return [Usage(**dict(zip(_USAGE, row, strict=False))) for row in rows]
 
 
+#: Tokens that a person asked for, given up for lack of money, and not begun or ended in any way since.
+SUSPENDED: Final = """
+    SELECT address FROM spells AS given_up
+    WHERE kind = 'token' AND reason = 'asked' AND end_reason = 'budget' AND NOT EXISTS (
+        SELECT 1 FROM spells
+        WHERE kind = 'token' AND address = given_up.address AND started_at_us > given_up.started_at_us
+    )
+    ORDER BY id
+"""
+
 #: Rows for :func:`usage_of`, and those of a file of schema 1.
 USAGE: Final = f"SELECT {', '.join(_USAGE)} FROM usage"
 USAGE_1: Final = f"SELECT {', '.join(_USAGE[:6])} FROM usage"

@@ -556,3 +556,69 @@ def test_in_the_slot_of_the_migration_the_trade_that_came_first_is_first(record:
     record.look()
 
     assert record.gaps() == []
+
+
+# What was given up
+
+
+VERDICT = "SELECT completeness, reason, complete_from, complete_until, proven_to_slot, holes FROM token_board"
+
+
+@pytest.fixture
+def proven(record: Record) -> Record:
+    """Five trades of a watched token, and its account after them."""
+    made = trades(5)
+    record.tell(WATCHED, created(), *made, anchor(made[-1], slot=SLOT + 9))
+    assert record.ask(VERDICT) == [("complete", None, TIME, TIME + 9, SLOT + 9, 0)]
+    return record
+
+
+@pytest.mark.parametrize("reason", ["budget", "disk"])
+def test_what_was_given_up_is_unproven_from_then_on_and_what_is_proven_stays(proven: Record, reason: str) -> None:
+    proven.tell(SpellEnded(kind="token", address=MINT, reason=reason, at_us=(TIME + 20) * US))
+    given_up = [("unproven", reason, TIME, TIME + 9, SLOT + 9, 0)]
+
+    assert proven.ask(VERDICT) == given_up
+    proven.tell(anchor(trades(5)[-1], slot=SLOT + 15))
+    assert proven.ask(VERDICT) == [("unproven", reason, TIME, TIME + 15, SLOT + 15, 0)], "a later proof counts"
+    proven.tell(SpellStarted(kind="token", address=MINT, reason="asked", at_us=(TIME + 21) * US))
+    assert proven.ask("SELECT completeness, reason FROM token_board") == [("complete", None)]
+
+
+def test_what_is_not_watched_for_other_reasons_is_proven_for_its_time(proven: Record) -> None:
+    proven.tell(SpellEnded(kind="token", address=MINT, reason="limit", at_us=(TIME + 20) * US))
+    assert proven.ask(VERDICT) == [("spell", None, TIME, TIME + 9, SLOT + 9, 0)]
+
+
+def test_a_pinned_token_of_which_nothing_is_delivered_for_lack_of_money_is_unproven_until_it_is(proven: Record) -> None:
+    spent = GapOpened(cause="budget", feed="helius", mint=MINT, from_us=(TIME + 20) * US, detail="the budget is spent")
+    proven.tell(spent)
+    assert proven.ask(VERDICT) == [("unproven", "budget", TIME, TIME + 9, SLOT + 9, 0)]
+
+    proven.tell(replace(spent, to_us=(TIME + 30) * US))
+    assert proven.ask(VERDICT) == [("complete", None, TIME, TIME + 9, SLOT + 9, 0)], "the gap itself is closed by proof alone"
+    assert proven.gaps() == [("budget", "open")]
+
+
+def test_a_hole_stays_a_hole_when_its_token_is_given_up(record: Record) -> None:
+    made = trades(5)
+    record.tell(WATCHED, created(), *made[:2], *made[3:], anchor(made[-1], slot=SLOT + 9))
+    record.look()
+    record.tell(SpellEnded(kind="token", address=MINT, reason="budget", at_us=(TIME + 20) * US))
+
+    assert record.verdict()[0] == "holes"
+
+
+def test_a_token_that_was_asked_for_and_given_up_is_known_at_the_next_start(record: Record) -> None:
+    def spell(mint: str, reason: str, at: int, end: str | None, end_at: int) -> None:
+        record.tell(SpellStarted(kind="token", address=mint, reason=reason, at_us=at * US))
+        if end is not None:
+            record.tell(SpellEnded(kind="token", address=mint, reason=end, at_us=end_at * US))
+
+    spell("asked and given up", "asked", 1, "budget", 2)
+    spell("admitted and given up", "admitted", 1, "budget", 2)
+    spell("brought back", "asked", 1, "budget", 2)
+    spell("brought back", "asked", 3, None, 4)
+    spell("removed", "asked", 1, "budget", 2)
+    spell("removed", "asked", 3, "asked", 3)
+    assert record.store.suspended() == ["asked and given up"]
