@@ -30,6 +30,17 @@ def register(commands: Any) -> None:
     backup.add_argument("file", type=Path, metavar="FILE", help="the new file")
     backup.add_argument("--replace", action="store_true", help="a file of that name may be replaced")
     backup.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    migrate = actions.add_parser(
+        "migrate", help="after an update: bring the file to the new version's schema, with a backup first (no worker may run)"
+    )
+    migrate.set_defaults(function=_migrate)
+    migrate.allow_abbrev = False
+    backing = migrate.add_mutually_exclusive_group()
+    backing.add_argument(
+        "--backup", type=Path, metavar="FILE", help="the backup (default: beside the database, named by its schema)"
+    )
+    backing.add_argument("--no-backup", action="store_true", help="make none")
+    migrate.add_argument("--json", action="store_true", help="one JSON document on standard output")
 
 
 def _redecode(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -48,3 +59,9 @@ def _backup(settings: Settings, arguments: argparse.Namespace) -> int:
     from pumpwatch.cli.backup import backup
 
     return backup(settings, arguments)
+
+
+def _migrate(settings: Settings, arguments: argparse.Namespace) -> int:
+    from pumpwatch.cli.migrate import run_migrate
+
+    return run_migrate(settings, arguments)

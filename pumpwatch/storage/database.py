@@ -16,11 +16,13 @@ from typing import Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
+from loguru import logger
 from sqlalchemy.exc import DBAPIError
 
 from pumpwatch.errors import DatabaseBusy, DatabaseError
 from pumpwatch.files import make_private
 from pumpwatch.storage.schema import MIGRATIONS, SCHEMA_VERSION
+from pumpwatch.storage.upgrade import check_room
 
 #: STRICT tables came with this version.
 _OLDEST_SQLITE = (3, 37, 0)
@@ -225,7 +227,7 @@ def prepare(engine: sa.Engine, path: Path, *, origin: str, version: str) -> None
         version: Of pumpwatch, noted in a new file.
 
     Raises:
-        DatabaseError: Damaged, of a newer schema, of another program, or of another origin.
+        DatabaseError: Damaged, of a newer schema, of another program, or of another origin; or there is no room for an update.
         DatabaseBusy: Another program holds the file right now.
 
     """
@@ -236,10 +238,17 @@ def prepare(engine: sa.Engine, path: Path, *, origin: str, version: str) -> None
             if found == 0 and connection.exec_driver_sql("SELECT count(*) FROM sqlite_schema").scalar():
                 raise DatabaseError(f"{path} is a database of another program: choose another `database`")
             _check_pages(connection, path)
+            if found:
+                _check_origin(connection, path, origin)
+        if 0 < found < SCHEMA_VERSION:
+            check_room(path, found)
+            logger.info("updating {} from schema {} to {}", path, found, SCHEMA_VERSION)
         for number in range(found, SCHEMA_VERSION):
             _migrate(engine, number, origin=origin, version=version)
-        with engine.connect() as connection:
-            recorded = connection.exec_driver_sql("SELECT value FROM meta WHERE key = 'origin'").scalar()
+
+
+def _check_origin(connection: sa.Connection, path: Path, origin: str) -> None:
+    recorded = connection.exec_driver_sql("SELECT value FROM meta WHERE key = 'origin'").scalar()
     if recorded != origin:
         raise DatabaseError(
             f"{path} holds {recorded} data, and this run is {origin}: they are never mixed; choose another `database`"
