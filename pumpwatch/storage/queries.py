@@ -228,8 +228,8 @@ def open_reader(path: Path) -> Iterator[Reader]:
             version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
             if 0 < version < SCHEMA_VERSION:
                 raise DatabaseError(
-                    f"{path} was written by an older pumpwatch: `python -m pumpwatch db migrate` updates it, and so does the worker "
-                    "when it starts"
+                    f"{path} was written by an older pumpwatch: `python -m pumpwatch db migrate` updates it, and so does the "
+                    "worker when it starts"
                 )
             if version == 0:
                 raise DatabaseError(

@@ -33,6 +33,6 @@ def check_room(path: Path, schema: int, *, beside_bytes: int = 0) -> None:
     needed, free = needed_bytes(size_of(path), schema) + beside_bytes, free_bytes(path)
     if free is not None and free < needed:
         raise DatabaseError(
-            f"{path} is of schema {schema}, and its update needs up to {gigabytes(needed)} of disk, of which {gigabytes(free)} are "
-            "free: make room; nothing was changed"
+            f"{path} is of schema {schema}, and its update needs up to {gigabytes(needed)} of disk; {gigabytes(free)} are free: "
+            "make room; nothing was changed"
         )
