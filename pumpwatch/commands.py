@@ -22,6 +22,7 @@ import msgspec
 from loguru import logger
 
 from pumpwatch.errors import TransientError
+from pumpwatch.files import replace_file
 from pumpwatch.storage.lock import beside
 from pumpwatch.telemetry import visible
 
@@ -157,7 +158,7 @@ class CommandBox:
     def _set_aside(self, path: Path, reason: str) -> None:
         logger.warning("commands: {} is no request ({}): set aside", visible(path.name), visible(reason))
         try:
-            path.replace(path.with_name(f"{secrets.token_hex(8)}.bad"))
+            replace_file(path, path.with_name(f"{secrets.token_hex(8)}.bad"))
         except OSError:
             _remove(path)
         with contextlib.suppress(OSError):
@@ -234,7 +235,7 @@ def _write(path: Path, raw: bytes) -> None:
     """Write aside, then rename: whoever sees the name sees all of it."""
     part = path.with_suffix(".part")
     part.write_bytes(raw)
-    part.replace(path)
+    replace_file(part, path)
 
 
 def _remove(path: Path) -> None:

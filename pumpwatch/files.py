@@ -5,12 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
+
+_R = TypeVar("_R")
 
 _PRIVATE: Final = 0o600
 _NOT_FOR_OTHERS: Final = 0o077
+
+#: On Windows a file cannot be replaced while someone reads it, nor be read while it is replaced. Both take milliseconds.
+_ATTEMPTS: Final = 10
+_ATTEMPT_SECONDS: Final = 0.02
 
 
 @contextlib.contextmanager
@@ -43,6 +50,37 @@ def others_may_read(path: Path) -> bool:
     return os.name != "nt" and bool(path.stat().st_mode & _NOT_FOR_OTHERS)
 
 
+def replace_file(part: Path, path: Path, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    """
+    Give *part* the name *path*, over what has it now. Waits a moment for whoever reads that.
+
+    Raises:
+        OSError: It cannot be done.
+
+    """
+    _patiently(part.replace, path, sleep=sleep)
+
+
+def read_file(path: Path) -> bytes:
+    """
+    The content. Waits a moment for whoever replaces it.
+
+    Raises:
+        OSError: It cannot be read.
+
+    """
+    return _patiently(path.read_bytes, sleep=time.sleep)
+
+
+def _patiently(act: Callable[..., _R], *arguments: object, sleep: Callable[[float], None]) -> _R:
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return act(*arguments)
+        except PermissionError:
+            sleep(_ATTEMPT_SECONDS)
+    return act(*arguments)
+
+
 def put_in_place(part: Path, path: Path, *, replace: bool) -> None:
     """
     Give *part* the name *path*.
@@ -53,7 +91,7 @@ def put_in_place(part: Path, path: Path, *, replace: bool) -> None:
 
     """
     if replace:
-        part.replace(path)
+        replace_file(part, path)
         return
     try:
         os.link(part, path)  # unlike a rename, it replaces nothing
@@ -62,7 +100,7 @@ def put_in_place(part: Path, path: Path, *, replace: bool) -> None:
     except OSError:  # a file system without links
         if path.exists():
             raise FileExistsError(path) from None
-        part.replace(path)
+        replace_file(part, path)
     else:
         part.unlink(missing_ok=True)
 

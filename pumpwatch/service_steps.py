@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 import platformdirs
 
 from pumpwatch.errors import StopError
+from pumpwatch.files import replace_file
 from pumpwatch.telemetry import visible
 
 _CALL_SECONDS: Final = 60.0
@@ -110,7 +111,7 @@ class Write:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             part.write_bytes(self.content)
-            part.replace(self.path)
+            replace_file(part, self.path)
         except OSError as error:
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ import msgspec
 from loguru import logger
 
 from pumpwatch.errors import PumpwatchError
+from pumpwatch.files import replace_file
 from pumpwatch.storage.lock import beside
 
 STATUS_SCHEMA: Final = 1
@@ -132,7 +133,7 @@ class StatusFile:
         """Replace the file; False when that was not possible."""
         try:
             self._part.write_bytes(msgspec.json.encode(status) + b"\n")
-            self._replace()
+            replace_file(self._part, self._path, sleep=self._sleep)
         except OSError as error:
             if not self._failing:
                 logger.warning(
@@ -144,17 +145,6 @@ class StatusFile:
             return False
         self._failing = False
         return True
-
-    def _replace(self) -> None:
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                self._part.replace(self._path)
-            except PermissionError:
-                if attempt == _ATTEMPTS:
-                    raise
-                self._sleep(_ATTEMPT_SECONDS)
-            else:
-                return
 
 
 def read(path: Path, *, sleep: Callable[[float], None] = time.sleep) -> Status | None:

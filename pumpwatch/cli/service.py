@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pumpwatch import status as status_file
-from pumpwatch.cli.output import Sentence, print_fields, print_json, print_text
+from pumpwatch.cli.output import print_json, print_text
 from pumpwatch.config import CONFIG_FILE, Settings, config_file_path, load
 from pumpwatch.config_file import CONFIG_NAME
 from pumpwatch.errors import SettingsError, UsageError
@@ -103,18 +103,12 @@ def _show(arguments: argparse.Namespace) -> int:
             }
         )
         return 0 if found else 1
-    print_fields(
-        [
-            ("name", service.name),
-            ("folder", Sentence(visible(service.directory, limit=400))),
-            *(
-                (f"by {name}", Sentence(look.where + (f" ({look.activity})" if look.activity else "")))
-                for name, look in found.items()
-            ),
-            *([] if found else [("installed", "no")]),
-            ("worker", Sentence(visible("; ".join(problems), limit=1000) or "runs and is healthy")),
-        ]
-    )
+    fields = [("name", service.name), ("folder", visible(service.directory, limit=400))]
+    fields += [(f"by {name}", look.where + (f" ({look.activity})" if look.activity else "")) for name, look in found.items()]
+    fields += [] if found else [("installed", "no")]
+    fields += [("worker", visible("; ".join(problems), limit=1000) or "runs and is healthy")]
+    for name, value in fields:  # paths are to be copied: not broken into lines
+        print(f"{name:<10}  {value}")
     if found:
         for kind in kinds:
             if kind.name in found:

@@ -27,6 +27,7 @@ from loguru import logger
 
 from pumpwatch.config import Endpoint
 from pumpwatch.feeds.waits import Waits
+from pumpwatch.files import read_file, replace_file
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -239,7 +240,7 @@ class Opens:
         if self._file is None or not self._is_writable:
             return self._memory
         try:
-            self._memory = msgspec.json.decode(self._file.read_bytes(), type=_Memory)
+            self._memory = msgspec.json.decode(read_file(self._file), type=_Memory)
         except FileNotFoundError:
             pass
         except (OSError, msgspec.DecodeError) as error:
@@ -254,7 +255,7 @@ class Opens:
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             beside.write_bytes(msgspec.json.encode(memory))
-            beside.replace(self._file)
+            replace_file(beside, self._file)
             self._is_writable = True
         except OSError as error:
             if self._is_writable:

@@ -81,7 +81,7 @@ def test_remove_takes_out_ours_alone_and_says_when_there_is_nothing(folder: Path
 def test_show_is_an_answer_for_scripts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["service", "show"]) == 1
     shown = capsys.readouterr().out
-    assert "installed  no" in shown
+    assert "installed   no" in shown
     assert "* * * * * cd '" in shown, "and what would be written"
     assert main(["service", "show", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["installed"] == []
@@ -90,7 +90,7 @@ def test_show_is_an_answer_for_scripts(folder: Path, capsys: pytest.CaptureFixtu
     capsys.readouterr()
 
     assert main(["service", "show"]) == 0
-    assert "by cron  your crontab" in capsys.readouterr().out
+    assert "by cron     your crontab" in capsys.readouterr().out
     assert main(["service", "show", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["installed"] == [{"kind": "cron", "where": "your crontab (crontab -l)", "activity": ""}]
