@@ -123,6 +123,7 @@ class Parts:
         if self.session is not None:
             self.session.know_pools(reversed(pools))
         self.feeds = () if alone else tuple(self._build_feeds(pools))
+        self._portal = next((feed for feed in self.feeds if isinstance(feed, PumpPortalFeed)), None)
         repairs = alone or (settings.backfill.enabled and settings.helius.enabled)
         self.backfill = self._build_backfill(pools) if repairs else None
         self.prices = None if alone or not may_run(settings.prices, origin) else self._build_prices()
@@ -216,7 +217,8 @@ class Parts:
             "plays_provider": self._plays is not None,
         }
         if self._settings.pumpportal.enabled:
-            own = {**self._accounting(PUMPPORTAL), **self._keeping("pumpportal")}
+            spent = functools.partial(self.budget.spent_share, PUMPPORTAL)
+            own = {**self._accounting(PUMPPORTAL), **self._keeping("pumpportal"), "spent_share": spent}
             yield PumpPortalFeed(settings=self._settings.pumpportal, **own, **common)
         if self._settings.helius.enabled:
             yield HeliusFeed(
@@ -320,6 +322,8 @@ class Parts:
         if not self.intake.put(delivery):
             return False
         self.watchlist.notice(delivery.events, delivery.received_at_us)
+        if delivery.source == HELIUS and self._portal is not None:
+            self._portal.heard_elsewhere(delivery.events)
         return True
 
     def _publish(self, wanted: Wanted) -> None:

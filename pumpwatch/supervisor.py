@@ -263,7 +263,7 @@ class Supervisor:
             parts.tell(GapOpened(cause=gap.cause, from_us=gap.from_us, to_us=to_us))
             parts.restart_gap = None
         states = [feed.state() for feed in parts.feeds]
-        if states and all(state.state == "refused" for state in states):
+        if states and all(state.state == "refused" and not state.is_open for state in states):
             reasons = "; ".join(f"{state.name}: {state.reason}" for state in states)
             raise AllFeedsRefused(f"every enabled feed was refused, nothing can be recorded: {reasons}")
 

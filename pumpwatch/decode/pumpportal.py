@@ -49,12 +49,13 @@ class Control(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     A message that is no event.
 
     Attributes:
+        kind: ``refused``: no money for what was asked; ``bad key``: the key itself is not taken.
         text: What the server said, cleaned and bounded.
         method: For an acknowledgement, which subscription it confirms: ``subscribeNewToken``, ``subscribeMigration``, or ``keys``
             (a subscription with keys; the text does not tell which).
     """
 
-    kind: Literal["ack", "refused", "unsubscribed", "bad method", "unknown"]
+    kind: Literal["ack", "refused", "bad key", "unsubscribed", "bad method", "unknown"]
     text: str
     method: str | None = None
 
@@ -241,8 +242,10 @@ def _control(message: _Message, raw: bytes) -> Control:
     said = [part for value in (message.errors, message.message) for part in _parts(value)]
     text = clean_text("; ".join(said) or raw[:4096].decode("utf-8", "replace"))
     lower = text.lower()
-    if "minimum balance not met" in lower or "api key" in lower:
+    if any(part in lower for part in _MONEY):
         return Control(kind="refused", text=text)
+    if any(part in lower for part in _KEY):
+        return Control(kind="bad key", text=text)
     if "'method' must be" in lower:
         return Control(kind="bad method", text=text)
     if lower.startswith("unsubscribed"):
@@ -252,6 +255,11 @@ def _control(message: _Message, raw: bytes) -> Control:
             return Control(kind="ack", text=text, method=method)
     return Control(kind="unknown", text=text)
 
+
+# Matched by their words: two wordings were seen (facts/pumpportal.md section 4), and no list of them is public. Money first: the
+# text of 2026 about too little of it speaks of the key as well.
+_MONEY: Final = ("balance", "funded", "insufficient", "not enough", "top up", "payment")
+_KEY: Final = ("api key", "api-key", "apikey", "unauthorized", "unauthorised", "forbidden", "banned")
 
 _ACKNOWLEDGEMENTS: Final = (
     ("successfully subscribed to token creation", "subscribeNewToken"),

@@ -153,6 +153,7 @@ class Feed(WorkerThread):
             connects=self._connects,
             drops=dict(self._drops),
             failed_connects=dict(self._failed_connects),
+            is_open=state == "connected",
         )
 
     def is_complete(self) -> bool:

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import msgspec
@@ -24,6 +24,7 @@ from pumpwatch.decode.pumpportal import Control, decode_message
 from pumpwatch.events import Event, Rejected, Trade
 from pumpwatch.feeds.feed import Feed
 from pumpwatch.feeds.pace import Pace
+from pumpwatch.feeds.state import FeedState, State
 from pumpwatch.feeds.unheard import Unheard
 from pumpwatch.providers import PUMPPORTAL
 from pumpwatch.telemetry import visible
@@ -55,6 +56,7 @@ class PumpPortalFeed(Feed):
     Args:
         settings: Endpoint and which trades to pay for.
         decode: Bytes of one message -> events, or what the server says about subscriptions.
+        spent_share: How much of the day's money is spent, 1 = all: the nearer, the fewer tokens are paid for.
 
     """
 
@@ -67,11 +69,13 @@ class PumpPortalFeed(Feed):
         *,
         settings: PumpPortalSettings,
         decode: Callable[[bytes], tuple[Event, ...] | Control] = decode_message,
+        spent_share: Callable[[], float] = lambda: 0.0,
         **named: Any,
     ) -> None:
         super().__init__(endpoint=settings.endpoint, idle_seconds=named["connection"].pumpportal_idle_seconds, **named)
         self._trades_wanted = settings.trades if settings.has_key else "no"
         self._decode = decode
+        self._spent_share = spent_share
         self._pace = Pace(PUMPPORTAL.calls_per_second)
         # Guards what the sender asks for and the feed's thread hears: acknowledgements are few.
         self._lock = threading.Lock()
@@ -81,8 +85,10 @@ class PumpPortalFeed(Feed):
         self._not_before: dict[str, float] = {}
         self._failures: dict[str, int] = {}
         self._given_up: set[str] = set()
+        #: What is paid for is refused: in words, since when, and whether for lack of money or for the key.
         self._unfunded = False
         self._unfunded_note = ""
+        self._paid_state: tuple[State, float] | None = None
         self._unheard = Unheard(self._waits.mute_seconds)
         self._mute: frozenset[str] = frozenset()
         self._to_renew: frozenset[str] = frozenset()
@@ -95,6 +101,11 @@ class PumpPortalFeed(Feed):
         for event in events:
             if type(event) is Trade:
                 self._unheard.elsewhere(event.mint, now)
+
+    def state(self) -> FeedState:
+        """As of any feed; ``exhausted`` or ``refused`` while free messages flow and nothing comes of what is paid for."""
+        state, paid = super().state(), self._paid_state
+        return state if paid is None or not state.is_open else replace(state, state=paid[0], since=max(paid[1], state.since))
 
     # Receiving
 
@@ -122,8 +133,8 @@ class PumpPortalFeed(Feed):
                 self._on_acknowledged(control.method or "keys")
             case "unsubscribed":
                 self._answered(lambda request: request.method.startswith("unsubscribe"))
-            case "refused":
-                self._on_unfunded(control.text)
+            case "refused" | "bad key":
+                self._on_unfunded(control.text, is_key=control.kind == "bad key")
             case "bad method":
                 request = self._answered(lambda _: True)
                 if request is not None:
@@ -148,21 +159,32 @@ class PumpPortalFeed(Feed):
         if request is not None:
             self._failures.pop(request.method, None)
 
-    def _on_unfunded(self, text: str) -> None:
-        """No money, no paid trades: the free subscriptions go on, and we ask again when somebody may have paid."""
+    def _on_unfunded(self, text: str, *, is_key: bool) -> None:
+        """No money, or no key: no paid trades. The free subscriptions go on, and we ask again when somebody may have paid."""
         with self._lock:
             self._unanswered = deque(request for request in self._unanswered if not request.keys)
             for keys in self._subscribed.values():
                 keys.clear()
             until = time.monotonic() + self._waits.unfunded_seconds
             self._not_before.update({f"subscribe{kind}": until for kind in _PAID})
-        if not self._unfunded:
-            logger.error("{}: unfunded, no paid trades: {}", self.name, visible(text, limit=_SHOWN_CHARACTERS))
+        what = f"does not take {self.key_name}" if is_key else "is unfunded"
+        note = f"{what}: {visible(text, limit=_SHOWN_CHARACTERS)}"
+        if note != self._unfunded_note:
+            logger.error("{} {}; no paid trades, free messages go on", self.name, note)
         self._unfunded = True
-        self._unfunded_note = f"is unfunded: {visible(text, limit=_SHOWN_CHARACTERS)}"
-        self._say()
+        self._unfunded_note = note
+        self._say("refused" if is_key else "exhausted")
 
-    def _say(self) -> None:
+    def _say(self, paid_state: State | None = None) -> None:
+        """Have the state say what is refused, or does not come: nothing at all of what the chain has means an empty wallet."""
+        if self._unfunded:
+            paid_state = paid_state or (self._paid_state[0] if self._paid_state else "exhausted")
+        elif self._mute and self._unheard.hears_nothing():
+            paid_state = "exhausted"
+        if paid_state is None:
+            self._paid_state = None
+        elif self._paid_state is None or self._paid_state[0] != paid_state:
+            self._paid_state = (paid_state, time.time())
         count = len(self._mute)
         mute = f"delivers no trades of {count} token{'s' * (count > 1)} that the chain has trades of: its wallet may be empty"
         self._note = self._unfunded_note or (mute if count else "")
@@ -251,7 +273,8 @@ class PumpPortalFeed(Feed):
         wanted = self._wanted
         if self._trades_wanted == "no" or not self._paid_allowed():
             return {kind: frozenset() for kind in _PAID}
-        mints = wanted.mints if self._trades_wanted == "all" else wanted.pinned
+        worth = wanted.worth_paying(self._spent_share())
+        mints = worth if self._trades_wanted == "all" else worth & wanted.pinned
         return {"TokenTrade": mints, "AccountTrade": wanted.wallets}
 
     def _is_asking(self) -> bool:

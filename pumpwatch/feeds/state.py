@@ -15,6 +15,8 @@ class FeedState:
     One feed at one moment.
 
     Attributes:
+        state: ``exhausted`` and ``refused`` also while free messages flow, if what is paid for does not come.
+        is_open: There is a connection.
         since: Unix seconds at which *state* began.
         last_data_at: Unix seconds of the last data; None before the first.
         reason: Why it is in this state, or what is wrong with it though it is connected; empty when all is well.
@@ -33,3 +35,4 @@ class FeedState:
     connects: int
     drops: Mapping[str, int] = field(default_factory=dict)
     failed_connects: Mapping[str, int] = field(default_factory=dict)
+    is_open: bool = False

@@ -60,6 +60,11 @@ class Unheard:
             first, count = self._missed.get(mint, (now, 0))
             self._missed[mint] = (first, count + 1)
 
+    def hears_nothing(self) -> bool:
+        """Trades are missed, and of no token has one come since the first of them."""
+        with self._lock:
+            return bool(self._missed) and self._heard_any < min(first for first, _ in self._missed.values())
+
     def mute(self, now: float) -> frozenset[str]:
         """Tokens of which trades are missed, many of one, or of all together if nothing at all is heard."""
         with self._lock:

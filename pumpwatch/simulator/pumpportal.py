@@ -39,6 +39,8 @@ class PumpPortalServer(FeedServer):
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self._subscriptions: dict[Client, _Subscriptions] = {}
+        self._is_funded = True
+        self._says_so = True
 
     def connected(self, client: Client) -> None:
         with self.world.lock:
@@ -85,7 +87,7 @@ class PumpPortalServer(FeedServer):
             return frames.message(frames.SUBSCRIBED_MIGRATION)
         if method not in {"subscribeTokenTrade", "subscribeAccountTrade", "unsubscribeTokenTrade", "unsubscribeAccountTrade"}:
             return frames.errors(frames.BAD_METHOD)
-        if not client.api_key or client.api_key == "unfunded":
+        if not client.api_key or client.api_key == "unfunded" or (self._says_so and not self._is_funded):
             return frames.message(frames.UNFUNDED)
         target = held.mints if str(method).endswith("TokenTrade") else held.wallets
         if str(method).startswith("unsubscribe"):
@@ -94,7 +96,7 @@ class PumpPortalServer(FeedServer):
                 self.world.interest.end(self.feed, mint, len(self.world.market.ledger))
             return frames.message(frames.UNSUBSCRIBED)
         target.update(keys)
-        held.is_mute = False
+        held.is_mute = not self._is_funded
         if target is held.mints:
             for mint in keys:
                 self.world.interest.begin(self.feed, mint, len(self.world.market.ledger))
@@ -143,6 +145,26 @@ class PumpPortalServer(FeedServer):
             for held in silenced:
                 held.is_mute = True
         return len(silenced)
+
+    def run_dry(self, *, says_so: bool) -> None:
+        """
+        From now on the wallets behind all keys are empty: no paid trade, in subscriptions that are there neither.
+
+        Args:
+            says_so: In the middle of the stream, and to whoever subscribes; else everything is acknowledged as ever.
+
+        """
+        with self.world.lock:
+            self._is_funded, self._says_so = False, says_so
+            for client, held in self._subscriptions.items():
+                held.is_mute = True
+                if says_so and (held.mints or held.wallets):
+                    client.put(frames.message(frames.UNFUNDED), data=False)
+
+    def fund(self) -> None:
+        """Somebody has paid: who subscribes anew is served."""
+        with self.world.lock:
+            self._is_funded = True
 
     def phantom(self, row: TradeRow, curve: str) -> bool:
         """Send a trade that will never be on chain to those who follow its coin; False if nobody does."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from solders.pubkey import Pubkey
 
 from pumpwatch.config import ConnectionSettings, Endpoint, PumpPortalSettings
 from pumpwatch.events import Rejected, TokenCreated, Trade
@@ -218,7 +219,8 @@ def test_the_recorded_control_messages_are_answered_as_they_mean(
     started.want(Wanted(mints=frozenset((MINT,)), pinned=frozenset((MINT,)), wallets=frozenset((WALLET,))))
 
     wait_until(lambda: "unfunded" in started.state().reason)
-    assert started.state().state == "connected"
+    assert started.state().state == "exhausted"
+    assert started.state().is_open, "free messages flow"
     assert "0.02 SOL" in started.state().reason
     assert server.methods()[:3] == ["subscribeNewToken", "subscribeMigration", "subscribeTokenTrade"]
     assert len(server.requests) <= 4, "it does not ask again at once"
@@ -236,6 +238,60 @@ def test_an_unfunded_key_is_tried_again_after_a_long_time_and_then_serves(
 
     wait_until(lambda: server.methods().count("subscribeTokenTrade") == 2)
     wait_until(lambda: started.state().reason == "")
+    assert started.state().state == "connected"
+
+
+@pytest.mark.parametrize(
+    ("text", "state", "said"),
+    [
+        (UNFUNDED, "exhausted", "is unfunded: 'subscribeTokenTrade' and"),
+        ({"errors": "Minimum balance not met for PumpSwap websocket data."}, "exhausted", "is unfunded: Minimum balance"),
+        ({"message": "Insufficient SOL in the linked wallet"}, "exhausted", "is unfunded: Insufficient SOL"),
+        ({"errors": ["Balance too low"]}, "exhausted", "is unfunded: Balance too low"),
+        ({"message": "Invalid API key"}, "refused", "does not take PUMPPORTAL_API_KEY: Invalid API key"),
+        ({"errors": "Unauthorized"}, "refused", "does not take PUMPPORTAL_API_KEY: Unauthorized"),
+    ],
+)
+def test_a_refusal_in_the_middle_of_a_running_stream_is_a_state_at_once(
+    server: Any, feed: Callable[..., PumpPortalFeed], wait_until: WaitUntil, text: object, state: str, said: str
+) -> None:
+    server.answer = acknowledge
+    started = feed(waits=replace(WAITS, unfunded_seconds=60.0))
+    started.want(Wanted(mints=frozenset((MINT,)), pinned=frozenset((MINT,))))
+    wait_until(lambda: "subscribeTokenTrade" in server.methods())
+    wait_until(started._is_settled)
+    server.say(BUY)
+    wait_until(lambda: started.state().trades == 1)
+    assert started.state().state == "connected"
+
+    server.say(text)
+    wait_until(lambda: started.state().state == state)
+    assert started.state().reason.startswith(said)
+    before = started.state().messages
+    server.say({"signature": SIGNATURE, "mint": OTHER, "txType": "migrate", "pool": "pump-amm"})
+    wait_until(lambda: started.state().messages > before)
+    assert started.state().state == state, "free messages go on"
+
+
+def test_the_nearer_the_end_of_the_days_money_the_fewer_tokens_are_paid_for_pinned_last(
+    server: Any, feed: Callable[..., PumpPortalFeed], wait_until: WaitUntil
+) -> None:
+    server.answer = acknowledge
+    share = [0.0]
+    pinned, asked, brought, admitted = (str(Pubkey.from_bytes(bytes([number]) * 32)) for number in range(1, 5))
+    started = feed(trades="all", spent_share=lambda: share[0])
+    mints = frozenset((pinned, asked, brought, admitted))
+    started.want(Wanted(mints=mints, pinned=frozenset((pinned, asked)), asked=frozenset((asked,)), brought=frozenset((brought,))))
+    wait_until(lambda: "subscribeTokenTrade" in server.methods())
+
+    for spent, gone in ((0.79, None), (0.8, admitted), (0.9, brought), (0.95, asked), (1.0, pinned)):
+        share[0] = spent
+        if gone is not None:
+            wait_until(lambda key=gone: {"method": "unsubscribeTokenTrade", "keys": [key]} in server.requests)  # type: ignore[misc]
+    assert server.methods().count("unsubscribeTokenTrade") == 4
+    assert server.methods().count("subscribeTokenTrade") == 1
+    share[0] = 0.0
+    wait_until(lambda: {"method": "subscribeTokenTrade", "keys": sorted(mints)} in server.requests[-1:])
 
 
 def test_when_the_budget_is_spent_paid_subscriptions_end_and_free_ones_go_on(
