@@ -25,9 +25,11 @@ _UPKEEP_SECONDS = 60.0
 _LOOK_SECONDS = 0.5
 _CHECKPOINT_SECONDS = 600.0
 
-#: Between two steps of taking old trades out, each of some 20 ms: what is new goes first.
-_PRUNING_SECONDS = 0.1
+_TAKE_SECONDS = 0.25
 
+#: After a step of taking old trades out, so many times what it took belongs to what is new, and at least so long.
+_PRUNING_REST = 3.0
+_PRUNING_SECONDS = 0.02
 
 #: Of commits and of the trades in them: the stretch over which they are looked at, and at most so many.
 _LATELY_SECONDS: Final = 60.0
@@ -126,7 +128,7 @@ class Writer(WorkerThread):
     def turn(self) -> None:
         """Store one batch, or do one piece of upkeep."""
         self.pulse.beat()
-        batch = self._intake.take(self._batch_size, timeout_seconds=0.05 if self.stopping.is_set() else 0.25)
+        batch = self._intake.take(self._batch_size, timeout_seconds=self._patience())
         if batch and self._attempt("storing", lambda: self._apply(batch)):
             self._intake.stored()
         now = self._clock()
@@ -137,12 +139,21 @@ class Writer(WorkerThread):
             self._next_upkeep = now + _UPKEEP_SECONDS
             self._store.check_file()
             self._attempt("taking old messages out", lambda: self._store.prune(now_us=time.time_ns() // 1000), tries=1)
-        if self._pruner is not None and now >= self._next_pruning and len(batch) < self._batch_size and self._pruner.is_due():
-            self._next_pruning = now + _PRUNING_SECONDS
+        if self._is_pruning() and now >= self._next_pruning and len(batch) < self._batch_size:
             self._attempt("taking old trades out", self._prune, tries=1)
+            self._next_pruning = self._clock() + max(_PRUNING_SECONDS, _PRUNING_REST * (self._clock() - now))
         if now >= self._next_checkpoint:
             self._next_checkpoint = now + _CHECKPOINT_SECONDS
             self._attempt("emptying the write-ahead log", self._store.checkpoint, tries=1)
+
+    def _patience(self) -> float:
+        """For how long a turn waits for something to store."""
+        if self._is_pruning():
+            return min(_TAKE_SECONDS, max(0.0, self._next_pruning - self._clock()))
+        return _TAKE_SECONDS / 5 if self.stopping.is_set() else _TAKE_SECONDS
+
+    def _is_pruning(self) -> bool:
+        return self._pruner is not None and not self.stopping.is_set() and self._pruner.is_due()
 
     def _prune(self) -> None:
         assert self._pruner is not None
