@@ -39,6 +39,7 @@ from pumpwatch.prices import Prices, may_run
 from pumpwatch.providers import Provider, provider_named, provider_of
 from pumpwatch.session_writer import Recording, SessionWriter
 from pumpwatch.sessions import FeedName
+from pumpwatch.shedding import Shedding
 from pumpwatch.storage.intake import Intake
 from pumpwatch.storage.lock import beside
 from pumpwatch.storage.store import Store
@@ -76,6 +77,7 @@ class Parts:
         session: Writes the raw messages. What becomes of it concerns nobody else.
         restart_gap: Trades are unseen from its beginning until the feeds deliver again; None: none are.
         restart_gap_until_us: And in any case until then: when the last data came, by the clock of then.
+        shedding: Gives up what is least useful when the disk is nearly full.
         drift: Whether the programs on chain still speak as we know.
     """
 
@@ -143,6 +145,7 @@ class Parts:
             handlers=self._handlers(),
             listening=self._is_listening,
         )
+        self.shedding = Shedding(int(settings.retention.min_free_gb * 1e9), self._sheddable())
         # Whoever would have told their end has ended. What follows is the restart's.
         self.tell(*(msgspec.structs.replace(gap, to_us=max(gap.from_us, now_us)) for gap in store.endless_gaps()))
         self.restart_gap_until_us = 0
@@ -177,6 +180,12 @@ class Parts:
             self.budget.give_back(usage)
 
     # Building
+
+    def _sheddable(self) -> list[tuple[str, Callable[[bool], object]]]:
+        """What can be given up when the disk is nearly full, in this order."""
+        pausable = (("raw", self.session), ("metadata", self.metadata))
+        list_of_tokens = (("admissions", self.watchlist.stop_admissions), ("unpinned", self.watchlist.let_unpinned_go))
+        return [*((step, part.pause) for step, part in pausable if part is not None), *list_of_tokens]
 
     def _askers(self) -> tuple[WorkerThread, ...]:
         return tuple(thread for thread in (self.backfill, self.prices, self.metadata) if thread is not None)
@@ -217,9 +226,9 @@ class Parts:
             "plays_provider": self._plays is not None,
         }
         if self._settings.pumpportal.enabled:
-            spent = functools.partial(self.budget.spent_share, PUMPPORTAL)
-            own = {**self._accounting(PUMPPORTAL), **self._keeping("pumpportal"), "spent_share": spent}
-            yield PumpPortalFeed(settings=self._settings.pumpportal, **own, **common)
+            own = {**self._accounting(PUMPPORTAL), **self._keeping("pumpportal")}
+            spent_share = functools.partial(self.budget.spent_share, PUMPPORTAL)
+            yield PumpPortalFeed(settings=self._settings.pumpportal, spent_share=spent_share, **own, **common)
         if self._settings.helius.enabled:
             yield HeliusFeed(
                 settings=self._settings.helius,
@@ -365,16 +374,13 @@ class Parts:
 
         return put_and_notice
 
-    def _on_transaction(self, notified: Notified) -> None:
-        self._raise(
-            self.drift.transaction(notified.signature, notified.events, silent=notified.silent, now_seconds=time.monotonic())
-        )
+    def _on_transaction(self, seen: Notified | Fetched) -> None:
+        now_seconds = time.monotonic()
+        self._raise(self.drift.transaction(seen.signature, seen.events, silent=seen.silent, now_seconds=now_seconds))
 
     def _on_fetched(self, fetched: Fetched) -> None:
         if not fetched.failed:
-            self._raise(
-                self.drift.transaction(fetched.signature, fetched.events, silent=fetched.silent, now_seconds=time.monotonic())
-            )
+            self._on_transaction(fetched)
 
     def _on_judged(self, mint: str, trades: int, breaks: int) -> None:
         """From the writer: a token's chain, with *trades* in all and *breaks* that have lasted."""

@@ -72,6 +72,8 @@ class Measuring(WorkerThread):
         """All that is measured at unix time *now*."""
         self._look_into_database()
         parts, counted = self._parts, self._counted
+        free_bytes = _free(self._database)
+        parts.shedding.turn(time.monotonic(), free_bytes)
         backfill = None if parts.backfill is None else parts.backfill.state()
         alarm = parts.drift.alarm
         timings = parts.writer.timings
@@ -107,7 +109,8 @@ class Measuring(WorkerThread):
             costs=parts.budget.costs(now),
             database_bytes=_size(self._database),
             wal_bytes=_size(self._database.with_name(f"{self._database.name}-wal")),
-            disk_free_bytes=_free(self._database),
+            disk_free_bytes=free_bytes,
+            shed=parts.shedding.shed,
             database_growth_bytes_per_day=counted.growth_bytes_per_day,
             alarm=None if alarm is None else alarm.text,
         )

@@ -106,6 +106,7 @@ class Metadata(WorkerThread):
         self._put = put
         self._fetch = fetch or SafeFetch(simulated=origin == "simulator")
         self._monotonic = monotonic
+        self._is_paused = False
         self._tries: dict[str, _Tries] = {}
         self._servers: dict[str, _Server] = {}
 
@@ -121,8 +122,14 @@ class Metadata(WorkerThread):
         super().stop()
         self._fetch.stop()
 
+    def pause(self, is_paused: bool) -> None:  # noqa: FBT001 - a switch
+        """Fetch nothing from now on, or go on. From any thread."""
+        self._is_paused = is_paused
+
     def turn(self) -> bool:
         """Fetch the file of one token. Return whether there was one to fetch."""
+        if self._is_paused:
+            return False
         try:
             waiting = unfetched(self._database)
         except DatabaseError as error:

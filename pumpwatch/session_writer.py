@@ -102,6 +102,7 @@ class SessionWriter(WorkerThread):
         self._flush_at = 0.0
         self._word_at = 0.0
         self._has_ended = False
+        self._is_paused = False
         self._said_left_out = self._noted_left_out = 0
         self.written = 0
         self.left_out = 0
@@ -109,11 +110,17 @@ class SessionWriter(WorkerThread):
     def keep(self, feed: FeedName, raw: bytes, is_binary: bool, at_us: int) -> None:  # noqa: FBT001 - positional for speed
         """Have this message written soon. Never waits for the disk, never raises."""
         with self._lock:
-            if self._has_ended or self._waiting_bytes + len(raw) > self._buffer_bytes:
+            if self._has_ended or self._is_paused or self._waiting_bytes + len(raw) > self._buffer_bytes:
                 self.left_out += 1
                 return
             self._waiting.append(Message(at_us, feed, raw, is_binary))
             self._waiting_bytes += len(raw)
+
+    def pause(self, is_paused: bool) -> None:  # noqa: FBT001 - a switch
+        """Leave out what comes from now on, or take it again: the files say how much that was. From any thread."""
+        with self._lock:
+            self._is_paused = is_paused
+            self._said_left_out = self.left_out
 
     def know_pools(self, pools: Iterable[PoolSeen]) -> None:
         """From now on the feed can read the events of these: so must who replays them. From any thread."""
@@ -212,7 +219,7 @@ class SessionWriter(WorkerThread):
 
     def _say_left_out(self) -> None:
         now = self._clock()
-        if self.left_out > self._said_left_out and now >= self._word_at and not self._has_ended:
+        if self.left_out > self._said_left_out and now >= self._word_at and not (self._has_ended or self._is_paused):
             self._word_at = now + _WORD_SECONDS
             self._said_left_out = self.left_out
             logger.warning("the disk is too slow: {} raw messages in all found no room and are not recorded", self.left_out)

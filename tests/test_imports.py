@@ -49,6 +49,7 @@ ROWS = (
         "redecode",
         "sessions",
         "session_writer",
+        "shedding",
     ),
     ("feeds",),
     ("vitals",),

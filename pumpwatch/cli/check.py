@@ -151,6 +151,10 @@ def database_findings(settings: Settings, usage: list[Usage]) -> Iterator[Findin
         )
         return
     free = shutil.disk_usage(folder).free
+    least = settings.retention.min_free_gb
+    if free < least * 1e9:
+        what = "raw messages, metadata, new tokens and then all but pinned tokens are given up"
+        yield Finding("disk", "note", f"less than [retention] min_free_gb = {least:g} is free at {folder}: {what}; make room")
     needed = settings.writer.spill_megabytes * 1_000_000
     if free < needed + _SCARCE_DISK_BYTES:
         yield Finding("disk", "note", f"{free / 1e9:.1f} GB free at {folder}: make room (a million trades take about half a GB)")
