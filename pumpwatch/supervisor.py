@@ -24,6 +24,7 @@ from loguru import logger
 
 import pumpwatch
 from pumpwatch import status as status_file
+from pumpwatch.alerts.watching import Alerts
 from pumpwatch.budget import HELIUS, PUMPPORTAL, projected_cost
 from pumpwatch.building import Parts
 from pumpwatch.config import Settings
@@ -139,11 +140,12 @@ class Supervisor:
             settings, store, folder=self._folder, origin=self._origin, plays=self._plays, record=self._record
         )
         metrics = [self._build_metrics()] if settings.metrics.port else []
-        takers = tuple(server.take for server in metrics)
+        alerts = [self._build_alerts(store)] if settings.alerts.enabled else []
+        takers = (*(judge.take for judge in alerts), *(server.take for server in metrics))
         self._measuring = Measuring(
             parts, database=self._database, origin=self._origin, queue_size=settings.writer.queue_size, takers=takers
         )
-        self._observers: tuple[WorkerThread, ...] = (self._measuring, *metrics)
+        self._observers: tuple[WorkerThread, ...] = (self._measuring, *alerts, *metrics)
         self._threads = (*parts.threads, *self._observers)
         self._watchdog = Watchdog(
             lambda: (self._pulse, *(thread.pulse for thread in self._threads if thread.is_alive())),
@@ -156,6 +158,16 @@ class Supervisor:
             started_at_us=int(self._started_at * 1_000_000), pid=os.getpid(), version=pumpwatch.__version__, **before
         )
         parts.tell(started)
+
+    def _build_alerts(self, store: Store) -> Alerts:
+        settings = self._settings
+        return Alerts(
+            settings.alerts,
+            database=self._database,
+            tell=self._parts.tell,
+            wallets=settings.watch.wallets,
+            adopted=store.open_alerts(),
+        )
 
     def _build_metrics(self) -> MetricsServer:
         settings = self._settings.metrics

@@ -501,10 +501,12 @@ def test_the_worker_measures_itself(run: Callable[[], Run], simulator: Simulator
     assert vitals.backfill_requests_total
 
 
-def test_a_run_that_ends_by_an_error_says_so_in_its_row(run: Callable[[], Run], simulator: Simulator) -> None:
+def test_a_run_that_ends_by_an_error_says_so_in_its_row(
+    run: Callable[[], Run], simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     running = run()
     until(lambda: all_subscribed(simulator))
-    running.supervisor._parts.watchlist.turn = lambda _now: 1 / 0  # type: ignore[method-assign,assignment] - a defect of ours
+    monkeypatch.setattr(Watchlist, "turn", lambda _self, _now: 1 / 0)  # a defect of ours
 
     assert isinstance(running.failure(), ZeroDivisionError)
 

@@ -47,6 +47,7 @@ _MODULES: Final = {
     "audit": "audit",
     "backfill": "backfill",
     "watch": "watch",
+    "alerts": "alerts",
     "db": "db",
     "service": "service",
 }

@@ -277,6 +277,11 @@ class Store:
         """The tokens that a person asked for and that were given up for lack of money, the first first."""
         return [mint for (mint,) in self._read(statements.SUSPENDED)]
 
+    def open_alerts(self) -> list[tuple[str, str, int]]:
+        """Rule, subject and beginning (unix microseconds) of the alerts that still last."""
+        rows = self._read("SELECT rule, subject, raised_at_us FROM alerts WHERE resolved_at_us IS NULL ORDER BY id")
+        return [(rule, subject, at_us) for rule, subject, at_us in rows]
+
     def quote_mints(self, mints: Iterable[str]) -> dict[str, str]:
         """What those of *mints* trade against, where it is known."""
         wanted = msgspec.json.encode(list(mints)).decode()

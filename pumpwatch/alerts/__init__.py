@@ -1,0 +1,1 @@
+"""What somebody should hear of: rules, what is open of them, and who is told. ``watching.py``: start here."""

@@ -1,0 +1,168 @@
+"""
+PURE. What the worker's own measurements say that somebody should hear of.
+
+Durations are measured by the monotonic clock, as the other may be set at any moment. What only that one can tell (the age of
+a gap, a lag) must hold for a few looks.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Final
+
+from pumpwatch.alerts.condition import Condition
+from pumpwatch.config_operations import AlertsSettings
+from pumpwatch.vitals import FeedVitals, ProviderCost, Vitals
+
+#: What the wall clock says may be wrong for a moment; so may a look at a disk.
+_SETTLED_SECONDS: Final = 10.0
+_BACKFILL_SECONDS: Final = 60.0
+_MINUTE: Final = 60.0
+_HOUR: Final = 3600.0
+
+#: States that a person must end, with what to do. They have their own rules; "down" is for what ends by itself.
+_REFUSED: Final = {"refused": "check its key", "banned?": "wait; check the key and whether another program uses it"}
+_BACKFILL_TROUBLE: Final = ("refused", "exhausted", "budget")
+
+_SHARES: Final = ((0.8, "warning"), (1.0, "critical"))
+
+
+class _Count:
+    """A counter's increase over a stretch of time, and when it changed last."""
+
+    def __init__(self, now: float, total: int) -> None:
+        self._samples: deque[tuple[float, int]] = deque([(now, total)])
+        self.changed_at = now
+
+    def over(self, seconds: float, now: float, total: int) -> int:
+        """Note *total* at *now*; return by how much it has grown within so many seconds."""
+        if total != self._samples[-1][1]:
+            self.changed_at = now
+        # A sample every ten seconds at most: an hour is a few hundred.
+        if len(self._samples) < 2 or now - self._samples[-2][0] >= _SETTLED_SECONDS:
+            self._samples.append((now, total))
+        else:
+            self._samples[-1] = (now, total)
+        while len(self._samples) > 1 and now - self._samples[0][0] > seconds:
+            self._samples.popleft()
+        return max(0, total - self._samples[0][1])
+
+
+class Rules:
+    """Judges one measurement after the other. One thread."""
+
+    def __init__(self, settings: AlertsSettings) -> None:
+        self._settings = settings
+        self._counts: dict[tuple[str, str], _Count] = {}
+        #: The oldest open gap, and since when it is.
+        self._oldest_gap: tuple[float, float] | None = None
+
+    def judge(self, vitals: Vitals, now: float) -> list[Condition]:
+        """Everything that is so now (*now*: monotonic seconds)."""
+        return [
+            *(condition for feed in vitals.feeds for condition in self._feed(feed, now)),
+            *self._reading(vitals, now),
+            *self._storing(vitals),
+            *self._holes(vitals, now),
+            *self._disk(vitals),
+            *(condition for cost in vitals.costs for condition in _budget(cost)),
+            *_backfill(vitals),
+        ]
+
+    def _feed(self, feed: FeedVitals, now: float) -> Iterator[Condition]:
+        settings, name = self._settings, feed.name
+        why = f" ({feed.reason})" if feed.reason else ""
+        drops = self._grown("drops", name, _HOUR, now, sum(feed.drops_total.values()))
+        self._grown("messages", name, _MINUTE, now, feed.messages_total)
+        if feed.state in _REFUSED:
+            text = f"{name} does not let us in{why}: {_REFUSED[feed.state]}"
+            yield Condition("key refused", name, "critical", text)
+        elif feed.state == "exhausted":
+            yield Condition(
+                "plan exhausted", name, "critical", f"{name}: what was paid for is used up{why}: trades may be missed"
+            )
+        elif feed.state != "connected" and settings.feed_down_seconds:
+            seconds = settings.feed_down_seconds
+            text = f"{name} is {feed.state}{why}: its trades are missed and fetched later, if the other feed has not got them"
+            yield Condition("feed down", name, "critical", text, hold_seconds=seconds, threshold=seconds)
+        silent = now - self._counts["messages", name].changed_at
+        if settings.silent_seconds and silent >= settings.silent_seconds and feed.state not in (*_REFUSED, "exhausted"):
+            text = f"{name} has brought nothing for {silent:.0f} s: it may be mute"
+            yield Condition("silent feed", name, "critical", text, value=silent, threshold=settings.silent_seconds)
+        if settings.feed_drops_per_hour and drops >= settings.feed_drops_per_hour:
+            text = f"{name} lost its connection {drops} times within an hour: look at the network, or at the server"
+            yield Condition("feed flapping", name, "warning", text, value=drops, threshold=settings.feed_drops_per_hour)
+
+    def _reading(self, vitals: Vitals, now: float) -> Iterator[Condition]:
+        most = self._settings.errors_per_minute
+        errors = self._grown("unread", "", _MINUTE, now, sum(vitals.unread_total.values()))
+        if most and errors >= most:
+            kinds = ", ".join(sorted(vitals.unread_total, key=lambda kind: -vitals.unread_total[kind])[:3])
+            text = (
+                f"{errors} messages within a minute could not be read ({kinds}): they are kept; is there an update of pumpwatch?"
+            )
+            yield Condition("unreadable messages", "", "warning", text, value=errors, threshold=most)
+        if vitals.alarm is not None:
+            yield Condition("programs changed", "", "critical", vitals.alarm)
+
+    def _storing(self, vitals: Vitals) -> Iterator[Condition]:
+        most = self._settings.lag_seconds
+        lag = vitals.lag_seconds
+        if most and lag is not None and lag >= most:
+            text = f"trades are stored {lag:.0f} s after they happened: this machine, the network or the provider is too slow"
+            yield Condition("lag", "", "warning", text, hold_seconds=_SETTLED_SECONDS, value=lag, threshold=most)
+        elif most and vitals.spilled:
+            text = f"{vitals.spilled} messages wait in the spill file: the database takes less than the feeds bring"
+            yield Condition("lag", "", "warning", text, hold_seconds=most, value=vitals.spilled)
+        if vitals.database_trouble is not None:
+            text = f"the database cannot be written: {vitals.database_trouble}; messages are kept beside it until it can"
+            yield Condition("database", "", "critical", text, hold_seconds=_SETTLED_SECONDS)
+
+    def _holes(self, vitals: Vitals, now: float) -> Iterator[Condition]:
+        oldest = vitals.gap_oldest_at
+        if oldest is None:
+            self._oldest_gap = None
+            return
+        if self._oldest_gap is None or self._oldest_gap[0] != oldest:
+            self._oldest_gap = (oldest, now)
+        most = self._settings.holes_minutes * _MINUTE
+        open_for = now - self._oldest_gap[1]
+        if most and open_for >= most:
+            count = sum(vitals.gaps_open.values())
+            text = f"{count} gaps are open, the oldest for {open_for / _MINUTE:.0f} minutes: trades may be missing there"
+            yield Condition("open holes", "", "warning", text, value=open_for, threshold=most)
+
+    def _disk(self, vitals: Vitals) -> Iterator[Condition]:
+        if vitals.shed:
+            text = f"the disk is nearly full: given up for now: {', '.join(vitals.shed)}; make room"
+            yield Condition("disk", "", "critical", text)
+            return
+        least, free = self._settings.disk_free_gb * 1e9, vitals.disk_free_bytes
+        if least and free is not None and free < least:
+            text = f"{free / 1e9:.1f} GB are free where the database lies: make room"
+            yield Condition("disk", "", "warning", text, hold_seconds=_SETTLED_SECONDS, value=free, threshold=least)
+
+    def _grown(self, what: str, of: str, seconds: float, now: float, total: int) -> int:
+        count = self._counts.setdefault((what, of), _Count(now, total))
+        return count.over(seconds, now, total)
+
+
+def _budget(cost: ProviderCost) -> Iterator[Condition]:
+    if not cost.limit:
+        return
+    for share, severity in _SHARES:
+        if cost.spent >= share * cost.limit:
+            spent = f"{cost.spent:,.6g} of {cost.limit:,.6g} {cost.unit} of this {cost.period}"
+            then = "what it pays for ends, the least useful first" if share >= 1 else "at the limit the least useful goes first"
+            text = f"{cost.provider} has cost {spent}: {then}; [budget] has the limit"
+            rule = f"budget {share:.0%}".replace("%", " %")
+            yield Condition(rule, cost.provider, severity, text, value=cost.spent, threshold=share * cost.limit)  # type: ignore[arg-type]
+
+
+def _backfill(vitals: Vitals) -> Iterator[Condition]:
+    state = vitals.backfill_state
+    if state in _BACKFILL_TROUBLE:
+        why = f" ({vitals.backfill_reason})" if vitals.backfill_reason else ""
+        text = f"gaps cannot be closed, nor the record proven: backfill is {state}{why}"
+        yield Condition("backfill", "", "warning", text, hold_seconds=_BACKFILL_SECONDS)
