@@ -16,11 +16,11 @@ from typing import Any, Final
 import msgspec
 from loguru import logger
 
-from pumpwatch import redecode
+from pumpwatch import redecode, retention
 from pumpwatch.backfill.backfill import Backfill
 from pumpwatch.backfill.rpc import Rpc
 from pumpwatch.budget import HELIUS, PUMPPORTAL, Budget
-from pumpwatch.commands import PRUNE, Answer, Request, directory_of
+from pumpwatch.commands import Answer, Request, directory_of
 from pumpwatch.config import Settings
 from pumpwatch.decode.solana import Notified
 from pumpwatch.decode.transactions import Fetched
@@ -311,18 +311,8 @@ class Parts:
     def _handlers(self) -> Mapping[str, Callable[[Request], Answer]]:
         """What other processes may ask beside the watch list."""
         database = self._settings.pumpwatch.database
-        handlers = {redecode.COMMAND: redecode.handler(database, self.intake), PRUNE: self._on_prune}
+        handlers = {redecode.COMMAND: redecode.handler(database, self.intake), **retention.handlers(self.pruner)}
         return handlers if self.backfill is None else {**handlers, **self.backfill.asked.handlers()}
-
-    def _on_prune(self, request: Request) -> Answer:
-        try:
-            days = float(request.arguments.get("older_than_days", ""))
-        except ValueError:
-            return Answer(ok=False, text="older_than_days is no number")
-        if not days > 0:
-            return Answer(ok=False, text="older_than_days must be more than 0")
-        self.pruner.ask(days)
-        return Answer(ok=True, text=f"the worker takes trades older than {days:g} days out from now on, a few at a time")
 
     # What connects the parts; called by their threads
 

@@ -26,9 +26,6 @@ from pumpwatch.files import replace_file
 from pumpwatch.storage.lock import beside
 from pumpwatch.telemetry import visible
 
-#: The command that takes old trades out.
-PRUNE: Final = "prune"
-
 #: A request or answer older than this has nobody waiting for it.
 STALE_SECONDS: Final = 60.0
 

@@ -47,6 +47,7 @@ ROWS = (
         "status",
         "drift",
         "redecode",
+        "retention",
         "sessions",
         "session_writer",
         "shedding",

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from pumpwatch.cli.numbers import days_in
 from pumpwatch.config import Settings
 
 
@@ -41,6 +42,14 @@ def register(commands: Any) -> None:
     )
     backing.add_argument("--no-backup", action="store_true", help="make none")
     migrate.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    prune = actions.add_parser(
+        "prune", help="take single trades out that are older than so many days; candles, numbers and the proof stay"
+    )
+    prune.set_defaults(function=_prune)
+    prune.allow_abbrev = False
+    prune.add_argument("--older-than", type=days_in, metavar="DAYS", help="(default: [retention] trade_days)")
+    prune.add_argument("--dry-run", action="store_true", help="only tell how many are so old")
+    prune.add_argument("--json", action="store_true", help="one JSON document on standard output")
 
 
 def _redecode(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -65,3 +74,9 @@ def _migrate(settings: Settings, arguments: argparse.Namespace) -> int:
     from pumpwatch.cli.migrate import run_migrate
 
     return run_migrate(settings, arguments)
+
+
+def _prune(settings: Settings, arguments: argparse.Namespace) -> int:
+    from pumpwatch.cli.prune import prune
+
+    return prune(settings, arguments)

@@ -20,6 +20,14 @@ def count_to(most: int, *, least: int = 1) -> Callable[[str], int]:
     return read
 
 
+def days_in(argument: str) -> float:
+    """Read a number of days; ArgumentTypeError unless it is more than 0."""
+    with contextlib.suppress(ValueError):
+        if math.isfinite(value := float(argument)) and value > 0:
+            return value
+    raise argparse.ArgumentTypeError("not a number of days above 0")
+
+
 def size(argument: str) -> float:
     """Read a number that is not below 0; ArgumentTypeError otherwise."""
     with contextlib.suppress(ValueError):

@@ -98,8 +98,9 @@ class Pruner:
         self._blocked: set[int] = set()
         self._next_at = 0.0
         self._told_too_large = False
-        self._told_blocked: dict[str, int] = {}
         self.tally = Tally()
+        #: Tokens by the reason for which old trades of theirs had to stay, of the last whole round.
+        self.stayed: dict[str, int] = {}
 
     @property
     def is_on(self) -> bool:
@@ -247,10 +248,10 @@ class Pruner:
         self._from_time = self._reached = 0
         self._done.clear()
         self._blocked.clear()
-        if self.tally.blocked and self.tally.blocked != self._told_blocked:
+        if self.tally.blocked and self.tally.blocked != self.stayed:
             reasons = ", ".join(f"{count} tokens: {reason}" for reason, count in self.tally.blocked.items())
             logger.info("old trades stay for now: {}", reasons)
-        self._told_blocked, self.tally.blocked = self.tally.blocked, {}
+        self.stayed, self.tally.blocked = self.tally.blocked, {}
 
     def _used_bytes(self, ask: Ask) -> int:
         pages, free, size = (_number(ask, f"PRAGMA {what}") for what in ("page_count", "freelist_count", "page_size"))

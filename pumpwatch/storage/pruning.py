@@ -69,9 +69,9 @@ _OPEN_GAPS: Final = """
 _NEWEST: Final = "SELECT id, token_id, block_time FROM trades ORDER BY id DESC LIMIT 1"
 _IS_LEFT: Final = "SELECT 1 FROM trades WHERE token_id = ? LIMIT 1"
 _FORGET_POSITIONS: Final = "DELETE FROM baseline_positions WHERE token_id = ?"
-#: For those who follow the record: up to this id trades may be gone.
+#: For those who read the record: up to this id, and this time (unix seconds), trades may be gone.
 _SET_PRUNED_TO: Final = """
-    INSERT INTO meta (key, value) VALUES ('pruned_to_id', ?)
+    INSERT INTO meta (key, value) VALUES (?, ?)
     ON CONFLICT DO UPDATE SET value = excluded.value WHERE CAST(value AS INTEGER) < CAST(excluded.value AS INTEGER)
 """
 _GIVE_UP: Final = "UPDATE gaps SET state = 'unfillable', reason = ?, closed_at_us = ? WHERE id = ?"
@@ -270,7 +270,8 @@ def _take_out(
     elif known is not None:
         ask(_FORGET_POSITIONS, (token_id,))
     ask(_SET_BASELINE, msgspec.structs.astuple(baseline))
-    ask(_SET_PRUNED_TO, (str(baseline.last_id),))
+    ask(_SET_PRUNED_TO, ("pruned_to_id", str(baseline.last_id)))
+    ask(_SET_PRUNED_TO, ("pruned_until", str(minute * MINUTE_SECONDS)))
     _write_segments(ask, token_id, chain)
     return len(gone)
 
