@@ -271,11 +271,13 @@ class Budget:
 
     # What it costs
 
-    def costs(self, now: float) -> tuple[ProviderCost, ...]:
+    def costs(self, now: float, *, say: bool = True) -> tuple[ProviderCost, ...]:
         """
         What each provider has cost at the unix time *now*, and where that leads. Cheap; to be asked every few seconds.
 
-        Says once in a period that a limit is nearly spent, or spent.
+        Args:
+            say: Have the log say once in a period that a limit is nearly spent, or spent.
+
         """
         with self._lock:
             self._turn_day()
@@ -296,7 +298,7 @@ class Budget:
                 ),
             )
             periods = {PUMPPORTAL: self._day, HELIUS: self._day[:7]}
-        for cost in found:
+        for cost in found if say else ():
             if cost.limit and cost.spent >= cost.limit:
                 self.paid_allowed(cost.provider)
                 self.repairs_allowed(cost.provider)

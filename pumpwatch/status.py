@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 from loguru import logger
 
+from pumpwatch.costs import ProviderCost
 from pumpwatch.errors import PumpwatchError
 from pumpwatch.files import replace_file
 from pumpwatch.storage.lock import beside
@@ -84,6 +85,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         state: ``starting``, ``running``, ``stopping``, ``stopped``; ``stuck``: one of its loops hung, it has ended itself.
         reason: Why it is ``stuck``.
+        costs: What the providers have cost, by this worker and those before it, and will.
+        shed: What is given up for lack of disk: ``raw``, ``metadata``, ``admissions``, ``unpinned``.
         feeds: Enabled ones only.
         queue_depth: Deliveries not yet written.
         spilled: Deliveries waiting in the spill file.
@@ -108,6 +111,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     backfill: BackfillStatus | None = None
     alarm: str | None = None
     reason: str | None = None
+    costs: tuple[ProviderCost, ...] = ()
+    shed: tuple[str, ...] = ()
     schema: int = STATUS_SCHEMA
 
 
@@ -199,6 +204,8 @@ def problems(status: Status | None, now: float) -> list[str]:
             found.append(f"{name} is {feed.state}" + (f": {feed.reason}" if feed.reason else ""))
         elif feed.reason:
             found.append(f"{name} {feed.reason}")
+    if status.shed:
+        found.append(f"the disk is nearly full, given up: {', '.join(status.shed)}")
     if status.spilled:
         found.append(f"{status.spilled} messages wait in the spill file")
     return found

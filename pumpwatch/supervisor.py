@@ -367,6 +367,8 @@ class Supervisor:
             gaps_open=parts.store.gaps_open,
             backfill=None if parts.backfill is None else parts.backfill.state(),
             alarm=None if alarm is None else alarm.text,
+            costs=parts.budget.costs(time.time()),
+            shed=parts.shedding.shed,
         )
         self._status_file.write(self._told)
 

@@ -32,7 +32,7 @@ def test_the_file_has_the_documented_names() -> None:
 
     assert set(raw) == {
         *("schema", "pid", "started_at", "written_at", "version", "state", "feeds", "queue_depth", "spilled"),
-        *("last_commit_at", "trades", "watched", "gaps_open", "backfill", "alarm", "reason"),
+        *("last_commit_at", "trades", "watched", "gaps_open", "backfill", "alarm", "reason", "costs", "shed"),
     }
     assert raw["schema"] == 1
     assert set(raw["feeds"]["pumpportal"]) == {"state", "since", "last_data_at", "messages", "trades", "reason"}

@@ -9,14 +9,16 @@ from typing import Any, Final, Protocol
 
 from pumpwatch.budget import Budget
 from pumpwatch.cli import output
+from pumpwatch.cli.costs import costs_of, print_costs
 from pumpwatch.cli.disk import disk_of, print_room
 from pumpwatch.cli.output import AnswerIsNo, Column
 from pumpwatch.cli.rates import print_rates, rates_now
 from pumpwatch.config import Settings
+from pumpwatch.costs import ProviderCost
 from pumpwatch.errors import UsageError
-from pumpwatch.events import WRAPPED_SOL
+from pumpwatch.events import WRAPPED_SOL, Usage
 from pumpwatch.providers import provider_of
-from pumpwatch.status import BackfillStatus, Status, StatusUnreadable, path_of, problems, read
+from pumpwatch.status import STALE_SECONDS, BackfillStatus, Status, StatusUnreadable, path_of, problems, read
 from pumpwatch.storage.queries import GapCount, Reader, open_reader
 from pumpwatch.storage.scoreboard import Score
 from pumpwatch.telemetry import visible
@@ -58,6 +60,7 @@ def show_status(settings: Settings, arguments: argparse.Namespace) -> int:
     print_rates(document["rates"])
     _print_gaps(document["gaps"], now)
     _print_scores(document["scoreboard"]["feeds"])
+    print_costs(document["costs"])
     print("\n".join(document["cost"]))
     return 1 if found else 0
 
@@ -75,22 +78,34 @@ def state_of(settings: Settings, now: float) -> dict[str, Any]:
         origin, complete, usage = reader.origin(), reader.completeness(), reader.usage()
         gaps, scores = reader.gap_counts(), _enabled(reader.scoreboard(last=_LAST_TRADES), settings)
         rates, disk = rates_now(reader, now), disk_of(reader, settings, now)
-    try:
-        status = read(path_of(path))
-        found = problems(status, now)
-    except StatusUnreadable as error:
-        status, found = None, [str(error)]
-    budget = Budget(
+        try:
+            status = read(path_of(path))
+            found = problems(status, now)
+        except StatusUnreadable as error:
+            status, found = None, [str(error)]
+        budget = _budget(settings, usage)
+        costs = costs_of(reader, _costs(status, budget, now), now)
+    paid = settings.pumpportal.has_key and settings.pumpportal.trades != "no"
+    cost = budget.projection(now, tokens=sum(complete.values()) or None, paid_trades=paid)
+    document = {"healthy": not found, "problems": found, "database": str(path), "origin": origin, "completeness": complete}
+    record = {"disk": disk, "gaps": gaps, "rates": rates, "scoreboard": {"last_trades": _LAST_TRADES, "feeds": scores}}
+    return {**document, **record, "cost": cost, "costs": costs, "usage": usage, "worker": status}
+
+
+def _budget(settings: Settings, usage: list[Usage]) -> Budget:
+    return Budget(
         pumpportal_sol_per_day=settings.budget.pumpportal_sol_per_day,
         helius_credits_per_month=settings.budget.helius_credits_per_month,
         metered=provider_of(settings.helius.ws.host, is_loopback=settings.helius.ws.is_loopback).metered,
         start=usage,
     )
-    paid = settings.pumpportal.has_key and settings.pumpportal.trades != "no"
-    cost = budget.projection(now, tokens=sum(complete.values()) or None, paid_trades=paid)
-    document = {"healthy": not found, "problems": found, "database": str(path), "origin": origin, "completeness": complete}
-    record = {"disk": disk, "gaps": gaps, "rates": rates, "scoreboard": {"last_trades": _LAST_TRADES, "feeds": scores}}
-    return {**document, **record, "cost": cost, "usage": usage, "worker": status}
+
+
+def _costs(status: Status | None, budget: Budget, now: float) -> tuple[ProviderCost, ...]:
+    """As the running worker has them, who knows the pace; else as the record has them."""
+    if status is not None and status.costs and abs(now - status.written_at) < STALE_SECONDS:
+        return status.costs
+    return budget.costs(now, say=False)
 
 
 def _print_worker(status: Status, now: float) -> None:
