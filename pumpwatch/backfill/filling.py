@@ -37,6 +37,10 @@ _WORTH_A_PAGE: Final = 20
 _HARMLESS: Final = ("unknown pool",)
 
 
+#: Why what lies before the baseline of a token is not fetched.
+PRUNED: Final = "its trades of then were taken out of the record ([retention])"
+
+
 class Span(NamedTuple):
     """
     What of a token is wanted.
@@ -114,13 +118,18 @@ class Filling:
 
     def fill(self, span: Span) -> Pieces:
         """
-        Do it, piece by piece; each gives how many transactions are still to come.
+        Do it, piece by piece; each gives how many transactions are still to come. What was pruned is not fetched again.
 
         Raises:
             NotYet: The node is not past the range at that commitment.
             RpcFailed: See :meth:`Rpc.call`. What was fetched before is not lost.
 
         """
+        pruned_to = self._worklist.pruned_to_slot(span.mint)
+        if pruned_to is not None:
+            if span.to_slot is not None and span.to_slot <= pruned_to:
+                return Filled(missing=PRUNED)
+            span = span._replace(from_slot=max(span.from_slot, pruned_to + 1))
         current = self._history.current_slot(span.commitment)
         if current < max(span.after_slot, span.to_slot or 0):
             raise NotYet

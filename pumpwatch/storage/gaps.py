@@ -307,6 +307,8 @@ def is_listed(token: Token, segments: Iterable[Segment], from_slot: int | None, 
     """Whether a finalized list that is recorded whole covers the slots, on each venue that the token had in them."""
     if from_slot is None or to_slot is None:
         return False
+    if token.baseline_slot is not None:  # what lies before it is not listed again
+        from_slot = max(from_slot, token.baseline_slot + 1)
     migrated_slot = token.facts.migrated_slot
     venues = {segment.venue for segment in segments} or {CURVE}
     if token.has_pool:

@@ -162,6 +162,11 @@ class Worklist(ShortReads):
         wanted = msgspec.json.encode(list(signatures)).decode()
         return {signature for (signature,) in self._rows(_RECORDED, mint=mint, signatures=wanted)}
 
+    def pruned_to_slot(self, mint: str) -> int | None:
+        """Up to this slot the trades of a token were taken out, and do not come back; None: none were."""
+        found = self._rows("SELECT slot FROM baselines WHERE token_id = (SELECT id FROM tokens WHERE mint = :mint)", mint=mint)
+        return int(found[0][0]) if found else None
+
     def provisional(self, *, received_before_us: int, limit: int) -> list[tuple[str, str, int]]:
         """Signature, mint and time of arrival of trades that only PumpPortal told, the newest first."""
         return [

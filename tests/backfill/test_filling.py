@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import msgspec
 import pytest
 from rpc_server import ScriptedServer, always, error, result
 
-from pumpwatch.backfill.filling import Filled, Filling, NotYet, Span
+from pumpwatch.backfill.filling import PRUNED, Filled, Filling, NotYet, Span
 from pumpwatch.backfill.history import History
 from pumpwatch.backfill.rpc import Rpc
 from pumpwatch.config import Endpoint
@@ -19,6 +20,7 @@ from pumpwatch.decode.addresses import bonding_curve
 from pumpwatch.events import WRAPPED_SOL, Delivery, Listed, Trade
 from pumpwatch.providers import provider_named
 from pumpwatch.simulator.simulator import Simulator
+from pumpwatch.storage.pruning import prune_token
 from pumpwatch.storage.store import Store
 from pumpwatch.storage.worklist import Worklist
 
@@ -79,6 +81,48 @@ def test_both_ways_to_a_history_bring_the_same(worklist: Worklist, provider: str
     assert len([event for event in events if isinstance(event, Listed) and event.venue == "curve"]) == 1
     assert ("getTransactionsForAddress" in calls) is (provider == "helius-paid")
     assert ("getTransaction" in calls) is (provider == "loopback")
+
+
+def test_what_was_pruned_is_not_fetched_again(tmp_path: Path) -> None:
+    put: list[Delivery] = []
+    calls: list[str] = []
+    store = Store.open(tmp_path / "pumpwatch.db", origin="simulator")
+    with (
+        Simulator(seed=5) as simulator,
+        contextlib.closing(store),
+        contextlib.closing(Worklist(tmp_path / "pumpwatch.db")) as work,
+    ):
+        simulator.trade(400)
+        simulator.pass_time(2)
+        ((mint, _),) = Counter(row.mint for row in simulator.traded() if row.venue == "curve").most_common(1)
+        with Rpc(
+            Endpoint.of(simulator.rpc_url, key="test-key-2"),
+            timeout_seconds=5,
+            called=lambda method, number: calls.extend([method] * number),
+        ) as rpc:
+            filling = Filling(History(rpc), work, put=into(put))
+            fetched = outcome(filling.fill(span(mint))).fetched
+            store.apply(put)
+            with store._engine.begin() as connection:
+                token_id = connection.exec_driver_sql("SELECT id FROM tokens WHERE mint = ?", (mint,)).scalar_one()
+                assert prune_token(connection, token_id, before=2**40, rows=10**6, now_us=0).rows
+                left = connection.exec_driver_sql(
+                    "SELECT count(DISTINCT signature) FROM trades WHERE token_id = ?", (token_id,)
+                ).scalar_one()
+            pruned_to = work.pruned_to_slot(mint)
+            assert pruned_to is not None
+            put.clear()
+            calls.clear()
+
+            again = outcome(filling.fill(span(mint)))
+            before = outcome(filling.fill(span(mint, to_slot=pruned_to)))
+
+    assert again == Filled(fetched=0), "what is left of it is on record, and the rest is not asked for"
+    assert "getTransaction" not in calls
+    listed = [event for delivery in put for event in delivery.events if isinstance(event, Listed)]
+    assert [event.from_slot for event in listed] == [pruned_to + 1]
+    assert left <= listed[0].signatures < fetched
+    assert before == Filled(missing=PRUNED)
 
 
 class Node:
