@@ -92,7 +92,9 @@ def test_what_was_pruned_is_not_fetched_again(tmp_path: Path) -> None:
         contextlib.closing(store),
         contextlib.closing(Worklist(tmp_path / "pumpwatch.db")) as work,
     ):
-        simulator.trade(400)
+        simulator.trade(200)
+        simulator.pass_time(120)
+        simulator.trade(200)
         simulator.pass_time(2)
         ((mint, _),) = Counter(row.mint for row in simulator.traded() if row.venue == "curve").most_common(1)
         with Rpc(
