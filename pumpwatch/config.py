@@ -179,7 +179,11 @@ class _Builder:
     def _guard_alert_urls(self, values: dict[str, Any]) -> None:
         """Every alert URL is a secret, as a whole and in its parts."""
         urls: tuple[str, ...] = values.get("urls", ())
-        self._secrets += [secret for url in urls for secret in (url, *secret_parts(url))]
+        for url in urls:
+            # Where others have a host, chats have half of the key; a name with a dot in it is a host.
+            host = url.partition("://")[2].partition("/")[0].rpartition("@")[2]
+            self._secrets += [url, *secret_parts(url)]
+            self._secrets += [piece for piece in (host, *host.split(":")) if "." not in piece and len(piece) >= _SHORTEST_KEY]
         raw = self._raw.values.get(("alerts", "urls"))
         if urls and raw is not None and not raw.is_private:
             name = variable_name("alerts", "urls")

@@ -66,6 +66,7 @@ class Script:
     What happens when. :meth:`turn` is called a few times a second.
 
     Attributes:
+        paid_messages: What the budget allows, of PumpPortal's.
         expected: The alerts that must be raised: rule and subject.
         memory: Seconds since the beginning, and the worker's bytes.
     """
@@ -73,6 +74,7 @@ class Script:
     seconds: float
     kill_every: float
     database: Path
+    paid_messages: int
     expected: Counter[tuple[str, str]] = field(default_factory=Counter)
     memory: list[tuple[float, int]] = field(default_factory=list)
     healthy: int | None = None
@@ -156,7 +158,11 @@ class Script:
             "SELECT rule, subject FROM alerts WHERE resolved_at_us IS NULL AND rule NOT LIKE 'budget%' "
             "AND rule <> 'programs changed'"
         )
-        expected = self.expected + Counter({("budget 80 %", "pumpportal"): 1, ("budget 100 %", "pumpportal"): 1})
+        [(paid,)] = self._rows("SELECT ifnull(sum(paid_messages), 0) FROM usage WHERE provider = 'pumpportal'")
+        shares = {"budget 80 %": 0.8, "budget 100 %": 1.0}
+        expected = self.expected + Counter(
+            {(rule, "pumpportal"): 1 for rule, share in shares.items() if paid >= share * self.paid_messages}
+        )
         told = ", ".join(f"{rule} {subject} x{count}".replace("  ", " ") for (rule, subject), count in sorted(raised.items()))
         return f"alerts: {told or 'none'}; {len(lasting)} still last", raised == expected and is_told and not lasting
 
@@ -183,14 +189,12 @@ class Script:
             return connection.execute(query).fetchall()
 
 
-def settings(seconds: float, rate: float) -> dict[str, str]:
+def settings(seconds: float, paid_messages: int) -> dict[str, str]:
     """Of the worker: alerts that only the script raises, old trades that go, money that runs out."""
     keep_seconds = max(40.0, seconds / 8)
-    # About nine tenths of the trades are paid for: each costs a millionth of a SOL.
-    budget_sol = 0.55 * seconds * rate * 1e-6
     return {
         "PUMPWATCH_RETENTION_TRADE_DAYS": f"{keep_seconds / 86_400:.6f}",
-        "PUMPWATCH_BUDGET_PUMPPORTAL_SOL_PER_DAY": f"{budget_sol:.6f}",
+        "PUMPWATCH_BUDGET_PUMPPORTAL_SOL_PER_DAY": f"{paid_messages * 1e-6:.6f}",
         "PUMPWATCH_ALERTS_FEED_DOWN_SECONDS": str(_DOWN_SECONDS),
         "PUMPWATCH_ALERTS_FEED_DROPS_PER_HOUR": "0",
         "PUMPWATCH_ALERTS_SILENT_SECONDS": "60",
@@ -238,14 +242,16 @@ def main() -> int:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="pumpwatch-soak-", ignore_cleanup_errors=True) as folder:
         database = (arguments.database or Path(folder) / "soak.db").resolve()
-        script = Script(arguments.seconds, arguments.kill_every, database)
+        # Until four fifths are spent most trades are paid for, then those of pinned tokens alone.
+        paid_messages = int(0.3 * arguments.seconds * arguments.rate)
+        script = Script(arguments.seconds, arguments.kill_every, database, paid_messages)
         status = run_demo(
             seconds=arguments.seconds,
             rate=arguments.rate,
             faults=(),
             provider=None,
             database=database,
-            settings=settings(arguments.seconds, arguments.rate),
+            settings=settings(arguments.seconds, paid_messages),
             during=script.turn,
             afterwards=judged,
         )

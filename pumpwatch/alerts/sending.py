@@ -6,6 +6,7 @@ import contextlib
 import queue
 import re
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -60,9 +61,10 @@ def senders(urls: Sequence[str]) -> list[tuple[str, apprise.Apprise]]:
         raise NoSender('alerts cannot be sent without the library apprise: pip install "pumpwatch[alerts]"') from error
     found = []
     for number, url in enumerate(urls, 1):
-        one = apprise.Apprise()
+        one = apprise.Apprise(asset=apprise.AppriseAsset(async_mode=False))  # this thread, and no pool of others
         scheme = url.partition("://")[0].lower()
-        with contextlib.suppress(Exception):  # whatever it says of a URL may quote it
+        with contextlib.suppress(Exception), warnings.catch_warnings():  # whatever it says of a URL may quote it
+            warnings.simplefilter("ignore")  # of the plug-ins that it loads with the first
             if one.add(url):
                 found.append((scheme, one))
                 continue

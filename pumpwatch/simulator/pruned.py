@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from pumpwatch.simulator.truth import TradeRow
 
@@ -19,6 +19,7 @@ def pruned(connection: sqlite3.Connection, ledger: Sequence[TradeRow]) -> tuple[
     Return the numbers of the trades that baselines account for, and what is wrong with those that do not add up.
 
     A token's record goes on without a hole from where it begins: so many of its last trades up to the baseline's slot are those.
+    One that was not watched may have its creator's first buy alone.
     """
     by_mint: dict[str, list[TradeRow]] = defaultdict(list)
     for row in ledger:
@@ -26,13 +27,14 @@ def pruned(connection: sqlite3.Connection, ledger: Sequence[TradeRow]) -> tuple[
     numbers: set[int] = set()
     wrong = []
     for mint, slot, trades, buys, volume in connection.execute(_BASELINES):
-        rows = [row for row in by_mint[mint] if row.slot <= slot][-trades:] if trades else []
-        found = (len(rows), sum(row.is_buy for row in rows), _volume(rows))
-        if found != (trades, buys, volume):
-            wrong.append(f"the baseline of {mint} has {(trades, buys, volume)}, true are {found}: trades, buys, volume")
-        numbers.update(row.number for row in rows)
+        rows = [row for row in by_mint[mint] if row.slot <= slot]
+        last, first = (rows[-trades:], rows[:trades]) if trades else ([], [])
+        fitting = next((some for some in (last, first) if _sums(some) == (trades, buys, volume)), None)
+        if fitting is None:
+            wrong.append(f"the baseline of {mint} has {(trades, buys, volume)}, true are {_sums(last)}: trades, buys, volume")
+        numbers.update(row.number for row in fitting or last)
     return numbers, wrong
 
 
-def _volume(rows: Iterable[TradeRow]) -> int:
-    return sum(row.quote_amount for row in rows)
+def _sums(rows: Sequence[TradeRow]) -> tuple[int, int, int]:
+    return len(rows), sum(row.is_buy for row in rows), sum(row.quote_amount for row in rows)

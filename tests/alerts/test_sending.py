@@ -1,0 +1,221 @@
+"""Alerts reach whoever is to be told, or are marked failed; nobody waits for them, and no secret or mention goes along."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alert_samples import quiet
+from loopback_http import LoopbackHttp
+
+from pumpwatch.alerts.sending import _MOST_WAITING, NoSender, Sender, plain, senders
+from pumpwatch.alerts.watching import Alerts
+from pumpwatch.config import AlertsSettings, load
+from pumpwatch.errors import SettingsError
+from pumpwatch.events import AlertRaised, AlertResolved, AlertSent, Event
+from pumpwatch.storage.store import Store
+from pumpwatch.telemetry import redact, set_up_logging
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Receiver:
+    """Somebody's webhook: takes JSON, or answers what it is told to."""
+
+    def __init__(self) -> None:
+        self.got: list[dict[str, Any]] = []
+        self.answers: list[int] = []
+        self.hold = threading.Event()
+        self.hold.set()
+        self.server = LoopbackHttp(self, _Handler)
+
+    @property
+    def url(self) -> str:
+        return f"json://{self.server.address}/hook/very-secret-token"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        owner: Receiver = self.server.owner  # type: ignore[attr-defined]
+        owner.hold.wait(20)
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        status = owner.answers.pop(0) if owner.answers else 200
+        if status == 200:
+            owner.got.append(json.loads(body))
+        self.send_response(status)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    made = Receiver()
+    made.server.begin()
+    yield made
+    made.hold.set()
+    made.server.end()
+
+
+@pytest.fixture
+def running() -> Iterator[Callable[..., Sender]]:
+    started: list[Sender] = []
+
+    def start(*urls: str, tell: Callable[[AlertSent], object] = lambda _: None) -> Sender:
+        started.append(Sender(urls, tell=tell, first_wait_seconds=0.05))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for sender in started:
+        sender.stop()
+        sender.join(20)
+        assert not sender.is_alive()
+
+
+def alert(number: int = 0, text: str = "helius is waiting") -> AlertRaised:
+    return AlertRaised(rule="feed down", subject="helius", severity="critical", raised_at_us=number, text=text, to_send=True)
+
+
+def until(condition: Callable[[], object]) -> None:
+    ends = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+
+
+def test_an_alert_arrives_and_its_row_says_so(receiver: Receiver, running: Callable[..., Sender]) -> None:
+    told: list[AlertSent] = []
+    sender = running(receiver.url, tell=told.append)
+    sender.put(alert())
+    until(lambda: told)
+
+    assert receiver.got[0]["message"] == "helius is waiting"
+    assert receiver.got[0]["title"] == "pumpwatch"
+    assert (told[0].outcome, told[0].attempts, told[0].raised_at_us) == ("sent", 1, 0)
+    sender.put(AlertResolved(rule="feed down", subject="helius", raised_at_us=0, resolved_at_us=9, text="over: feed down"))
+    until(lambda: len(receiver.got) == 2)
+    assert receiver.got[1]["message"] == "over: feed down"
+
+
+def test_a_receiver_in_trouble_is_asked_again(receiver: Receiver, running: Callable[..., Sender]) -> None:
+    told: list[AlertSent] = []
+    receiver.answers = [503, 500]
+    running(receiver.url, tell=told.append).put(alert())
+    until(lambda: told)
+    assert (told[0].outcome, told[0].attempts) == ("sent", 3)
+
+
+def test_one_that_is_never_reached_is_given_up_and_the_others_still_get_theirs_once(
+    receiver: Receiver, running: Callable[..., Sender]
+) -> None:
+    told: list[AlertSent] = []
+    running("json://127.0.0.1:9/gone", receiver.url, tell=told.append).put(alert())
+    until(lambda: told)
+    assert (told[0].outcome, told[0].attempts) == ("failed", 5)
+    assert len(receiver.got) == 1
+
+
+def test_putting_never_waits_and_what_is_too_much_is_marked_failed(receiver: Receiver, running: Callable[..., Sender]) -> None:
+    receiver.hold.clear()
+    told: list[AlertSent] = []
+    sender = running(receiver.url, tell=told.append)
+    began = time.monotonic()
+    for number in range(_MOST_WAITING + 50):
+        sender.put(alert(number))
+    assert time.monotonic() - began < 5
+    assert sender.left_out >= 49
+    assert len(told) == sender.left_out
+    assert {one.outcome for one in told} == {"failed"}
+    receiver.hold.set()
+
+
+def test_a_stop_ends_the_waits_between_tries(running: Callable[..., Sender]) -> None:
+    sender = Sender(["json://127.0.0.1:9/gone"], tell=lambda _: None, first_wait_seconds=60)
+    sender.start()
+    sender.put(alert())
+    time.sleep(0.5)
+    sender.stop()
+    sender.join(10)
+    assert not sender.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("text", "sent"),
+    [
+        ("@everyone <@123> @here", "everyone 123 here"),
+        ("**bold** [click](https://evil.example/x) `code`", "bold clickhttps //evil dot example/x code"),
+        ("<script>alert(1)</script> &amp;", "scriptalert1/script amp;"),
+        ("win at evil.example now", "win at evil dot example now"),
+        ("1.5 SOL in CAT.", "1.5 SOL in CAT."),
+        ("\u202egnp\x1b[2J\nsecond line", "u202egnpx1b2Jnsecond line"),
+    ],
+)
+def test_nothing_in_a_text_is_obeyed_by_a_chat(text: str, sent: str) -> None:
+    assert plain(text) == sent
+
+
+def test_a_url_that_is_none_is_said_without_itself() -> None:
+    with pytest.raises(NoSender) as caught:
+        senders(["json://127.0.0.1/ok", "nosuch://very-secret/token"])
+    assert "alert URL 2 (nosuch://...)" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_urls_are_secrets_in_all_their_parts(tmp_path: Path) -> None:
+    url = "discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js"
+    settings = load(config=None, environ={"PUMPWATCH_ALERTS_URLS": url}, directory=tmp_path)
+    assert settings.alerts.urls == (url,)
+    set_up_logging(level="WARNING", log_file=None, secrets=settings.secrets)
+    try:
+        hidden = redact(f"{url} https://discord.com/api/webhooks/4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js failed for 4174216298")
+        assert "4174216298" not in hidden
+        assert "JHMHI8qBe7bk2ZwO5U711o3dV_js" not in hidden
+    finally:
+        set_up_logging(level="WARNING", log_file=None, secrets=())
+    (tmp_path / "pumpwatch.ini").write_text(f"[alerts]\nurls = {url}\n", encoding="utf-8")
+    with pytest.raises(SettingsError) as caught:
+        load(config=None, environ={}, directory=tmp_path)
+    assert "PUMPWATCH_ALERTS_URLS" in str(caught.value)
+    assert "4174216298" not in str(caught.value)
+
+
+def test_judging_goes_on_while_nobody_can_be_reached(tmp_path: Path, receiver: Receiver) -> None:
+    receiver.hold.clear()
+    Store.open(tmp_path / "record.db", origin="simulator").close()
+    told: list[Event] = []
+    room = [False]
+
+    def tell(*events: Event) -> bool:
+        told.extend(events if room[0] else ())
+        return room[0]
+
+    alerts = Alerts(AlertsSettings(urls=(receiver.url,)), database=tmp_path / "record.db", tell=tell)
+    assert alerts.sender is not None
+    alerts.sender.start()
+    try:
+        for number in range(3):
+            alerts.take(quiet(alarm="changed" if number % 2 else None, shed=() if number else ("raw",)))
+            alerts.turn(1000.0 + number, 1000.0 + number)
+        assert told == [], "there is no room for rows either"
+        room[0] = True
+        alerts.turn(1010.0, 1010.0)
+        kinds = [(type(event).__name__, event.rule) for event in told]  # type: ignore[union-attr]
+        assert kinds == [
+            ("AlertRaised", "disk"),
+            ("AlertRaised", "programs changed"),
+            ("AlertResolved", "disk"),
+            ("AlertResolved", "programs changed"),
+        ]
+        assert told[0].to_send  # type: ignore[union-attr]
+    finally:
+        receiver.hold.set()
+        alerts.stop()
+        alerts.sender.join(20)
