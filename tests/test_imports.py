@@ -25,6 +25,7 @@ ROWS = (
         *(
             "backoff",
             "files",
+            "scrubbing",
             "log_files",
             "threads",
             "redaction",
@@ -75,7 +76,7 @@ ROWS = (
         "small_server",
     ),
     ("building", "supervisor", "measuring", "watchdog", "notify"),
-    ("audit", "export", "export_file", "export_parquet", "export_text"),
+    ("audit", "report", "export", "export_file", "export_parquet", "export_text"),
     ("service", "service_steps", "service_text"),
     ("simulator",),
     ("replay", "replay_files", "replay_stage"),

@@ -49,6 +49,7 @@ _MODULES: Final = {
     "watch": "watch",
     "alerts": "alerts",
     "db": "db",
+    "report": "report",
     "service": "service",
 }
 _HERE: Final = ("run", "demo", "init", "check")
