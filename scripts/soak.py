@@ -6,9 +6,10 @@ Months in an hour: everything that can go wrong, and at the end the record is wh
 The real worker records the simulator. First a storm (all faults again and again: kill -9, hang, locked database, full disk,
 jumping clock, ...), then the same without what ends the process, so that its memory can be looked at, then quiet, with the
 troubles that must raise an alert, one after the other. Old trades are pruned all the time, and PumpPortal's budget runs out on
-the way. Afterwards: ``audit``, ``audit --chain``, ``db check``. Exit status 0 only if nothing is missing, no gap is left, every claim
-of the record is true, the alerts are exactly the scripted ones, ``status`` said healthy, and memory was flat. (The two-minute
-version in the tests looks at all but memory.)
+the way. Afterwards: ``audit``, ``audit --chain``, ``db check``.
+
+Exit status 0 only if nothing is missing, no gap is left, every claim of the record is true, the alerts are exactly the scripted
+ones, ``status`` said healthy, and memory was flat. (The version of a few minutes in the tests looks at all but memory.)
 """
 
 from __future__ import annotations
