@@ -47,7 +47,7 @@ def plain(text: str) -> str:
     return _MARKUP.sub("", _MENTION.sub("", shown))
 
 
-def senders(urls: Sequence[str]) -> list[tuple[str, apprise.Apprise]]:
+def senders(urls: Sequence[str]) -> list[tuple[str, apprise.NotifyBase]]:
     """
     One for each URL, with what may be shown of it: its scheme, and nothing else.
 
@@ -61,21 +61,24 @@ def senders(urls: Sequence[str]) -> list[tuple[str, apprise.Apprise]]:
         raise NoSender('alerts cannot be sent without the library apprise: pip install "pumpwatch[alerts]"') from error
     found = []
     for number, url in enumerate(urls, 1):
-        one = apprise.Apprise(asset=apprise.AppriseAsset(async_mode=False))  # this thread, and no pool of others
         scheme = url.partition("://")[0].lower()
+        one = None
         with contextlib.suppress(Exception), warnings.catch_warnings():  # whatever it says of a URL may quote it
             warnings.simplefilter("ignore")  # of the plug-ins that it loads with the first
-            if one.add(url):
-                found.append((scheme, one))
-                continue
-        raise NoSender(
-            f"alert URL {number} ({scheme}://...) is none that the library apprise understands: look at its list of services"
-        )
+            one = apprise.Apprise.instantiate(url)
+        if one is None:
+            which = f"alert URL {number} ({scheme}://...)"
+            raise NoSender(f"{which} is none that the library apprise understands: look at its list of services")
+        found.append((scheme, one))
     return found
 
 
-def send(one: apprise.Apprise, text: str, *, severity: str = "info") -> bool:
-    """Send *text* once. What goes wrong is logged by the library, redacted by ours."""
+def send(one: apprise.NotifyBase, text: str, *, severity: str = "info") -> bool:
+    """
+    Send *text* once, on this thread: the plug-in itself is asked, as the library's own way leads through pools of threads.
+
+    What goes wrong is logged by the library, redacted by ours.
+    """
     import apprise
 
     kinds: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""The soak, as short as it can be: all faults, a kill, a hang, pruning, a budget that runs out, and exactly the scripted alerts."""
+"""The soak, as short as it can be: all faults, a kill, a hang, pruning, a budget, and exactly the scripted alerts."""
 
 from __future__ import annotations
 
