@@ -6,9 +6,10 @@ Later wins: the defaults in ``config_model.py``, ``pumpwatch.ini``, ``.env`` bes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote
 
 from pumpwatch.config_endpoint import Endpoint, beyond_host, secret_parts
 from pumpwatch.config_file import CONFIG_NAME, RawSettings, RawValue, variable_name
@@ -32,7 +33,7 @@ from pumpwatch.config_model import (
     keys_of,
 )
 from pumpwatch.config_operations import AlertsSettings, MetricsSettings, RetentionSettings
-from pumpwatch.config_values import file_system_problem
+from pumpwatch.config_values import file_system_problem, from_home
 from pumpwatch.errors import SettingsError
 
 __all__ = [
@@ -56,6 +57,8 @@ __all__ = [
 CONFIG_FILE: Final = "pumpwatch.ini"
 
 _SHORTEST_KEY = 8
+_SHORTEST_PROXY_SECRET = 4
+_PROXY_VARIABLES: Final = ("http_proxy", "https_proxy", "all_proxy")
 _SHORTEST_LONGEST_BACKOFF_SECONDS = 5
 _SHORTEST_REFRESH_SECONDS = 15
 
@@ -81,15 +84,24 @@ def load(*, config: Path | None, environ: Mapping[str, str], directory: Path) ->
     if (home / ".env").exists():
         raw.read_dotenv(home / ".env")
     raw.read_environment(environ)
-    return _Builder(raw, file, home).build()
+    return _Builder(raw, file, home, _proxy_secrets(environ)).build()
 
 
 def config_file_path(config: Path | None, environ: Mapping[str, str], directory: Path) -> Path | None:
-    """The settings file that is to be read: one that was named, whether it is there or not, or the usual one if it is there."""
+    """
+    The settings file that is to be read: one that was named, whether it is there or not, or the usual one if it is there.
+
+    Raises:
+        SettingsError: Its name begins with the home of nobody.
+
+    """
     if config is None and environ.get(CONFIG_NAME):
         config = Path(environ[CONFIG_NAME])
     if config is not None:
-        return directory / config.expanduser()
+        try:
+            return directory / from_home(config)
+        except ValueError as error:
+            raise SettingsError([f"the path of the settings file {error}"]) from error
     usual = directory / CONFIG_FILE
     return usual if usual.exists() else None
 
@@ -97,12 +109,12 @@ def config_file_path(config: Path | None, environ: Mapping[str, str], directory:
 class _Builder:
     """From raw texts to settings: each value alone first, then what must fit together."""
 
-    def __init__(self, raw: RawSettings, file: Path | None, home: Path) -> None:
+    def __init__(self, raw: RawSettings, file: Path | None, home: Path, secrets: Iterable[str] = ()) -> None:
         self._raw = raw
         self._file = file
         self._home = home
         self._problems = raw.problems
-        self._secrets: list[str] = []
+        self._secrets = list(secrets)
 
     def build(self) -> Settings:
         keys = {name: self._api_key(name) for name in self._raw.secrets}
@@ -254,6 +266,13 @@ class _Builder:
     def _where(self, section: str, key: str) -> str:
         raw = self._raw.values.get((section, key))
         return raw.where if raw is not None else f"[{section}] {key}"
+
+
+def _proxy_secrets(environ: Mapping[str, str]) -> list[str]:
+    """What the way to the network is paid with: proxies are named with user and password."""
+    urls = [value for name, value in environ.items() if name.lower() in _PROXY_VARIABLES and "@" in value]
+    found = [user_info for url in urls for user_info in url.partition("://")[2].rpartition("@")[0].split(":", 1)[1:]]
+    return [secret for secret in {*found, *map(unquote, found)} if len(secret) >= _SHORTEST_PROXY_SECRET]
 
 
 def _sentence(where: str, reason: str) -> str:

@@ -95,7 +95,7 @@ class MetricsServer(WorkerThread):
             self._is_waiting = True
             return False
         self._is_waiting = False
-        logger.info("metrics on http://{}:{}/metrics, health on /health", ADDRESSES[0], self.port)
+        logger.info("/metrics and /health are served on port {} of {}", self.port, ADDRESSES[0])
         return True
 
     # Answers

@@ -36,6 +36,11 @@ def redact(text: str) -> str:
     return _redactor.redact(text)
 
 
+def redact_bytes(raw: bytes) -> bytes:
+    """*raw* without the secrets that :func:`set_up_logging` was given; the same object where there is none."""
+    return _redactor.redact_bytes(raw)
+
+
 def visible(text: object, *, limit: int = 80) -> str:
     """
     *text* as a terminal or a log may show it: one line, at most *limit* characters, every invisible character spelled out.

@@ -134,7 +134,7 @@ def extra_findings(settings: Settings) -> Iterator[Finding]:
     if settings.metrics.port and find_spec("prometheus_client") is None:
         yield Finding("metrics", "wrong", f"[metrics] port is set, but {MISSING_METRICS}", 4)
     elif settings.metrics.port:
-        yield Finding("metrics", "ok", f"the worker serves http://127.0.0.1:{settings.metrics.port}/metrics and /health")
+        yield Finding("metrics", "ok", f"the worker serves /metrics and /health on port {settings.metrics.port} of 127.0.0.1")
     if settings.sentry_dsn and find_spec("sentry_sdk") is None:
         yield Finding("sentry", "wrong", f"SENTRY_DSN is set, but {MISSING_SENTRY}", 4)
     elif settings.sentry_dsn:

@@ -77,5 +77,6 @@ def tunnel(connected: socket.socket, proxy: Proxy, host: str, port: int) -> None
         answer += byte
     status = bytes(answer).split(b" ", 2)[1:2]
     if status != [b"200"]:
-        shown = status[0].decode("ascii", errors="replace")[:10] if status else "?"
+        # Of what is no status nothing is told: cut to a few letters, a key in it would not be recognized any more.
+        shown = status[0].decode("ascii") if status and status[0].isdigit() and len(status[0]) == 3 else "?"
         raise ProxyFailed(f"the proxy refuses the tunnel (HTTP {shown})")

@@ -12,6 +12,7 @@ from loguru import logger
 
 from pumpwatch.events import Delivery, GapOpened, Rejected
 from pumpwatch.storage.spill import Spill
+from pumpwatch.telemetry import redact, redact_bytes
 
 #: The queue is bounded by memory too: a message of the chain is several kilobytes.
 _MOST_QUEUED_BYTES = 8 * 1024 * 1024
@@ -220,11 +221,25 @@ class Intake:
         if not self._spilling:
             self._spilling = True
             logger.warning("the queue is full: messages go to the spill file until the database takes them again")
-        if self._spill.append(_encoder.encode(delivery)):
+        if self._spill.append(_encoder.encode(_without_secrets(delivery))):
             return True
         self._full = True
         logger.error("the spill file is full: the feeds pause until the database takes what is in it")
         return False
+
+
+def _without_secrets(delivery: Delivery) -> Delivery:
+    """A server may tell us our own key. In the file it would be in base64, where nobody finds it any more."""
+    raw = redact_bytes(delivery.raw)
+    if raw is delivery.raw and not any(isinstance(event, Rejected) for event in delivery.events):
+        return delivery
+    events = tuple(
+        msgspec.structs.replace(event, raw=redact_bytes(event.raw), reason=redact(event.reason))
+        if isinstance(event, Rejected)
+        else event
+        for event in delivery.events
+    )
+    return msgspec.structs.replace(delivery, raw=raw, events=events)
 
 
 def _read_line(line: bytes) -> Delivery | Rejected:

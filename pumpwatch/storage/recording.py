@@ -49,6 +49,7 @@ from pumpwatch.storage.known import SEAMS, known_tokens
 from pumpwatch.storage.recent import RecentSignatures
 from pumpwatch.storage.schema import VENUES
 from pumpwatch.storage.trades import Arrival, Trades
+from pumpwatch.telemetry import redact, redact_bytes
 
 #: In table ``counts``: events of before the baseline of a token.
 LATE_KIND: Final = "before the baseline"
@@ -354,10 +355,10 @@ class Recording:
         self._execute(statements.INSERT_POOL, [values])
 
     def _write_rejected(self, event: Rejected, delivery: Delivery) -> None:
-        reason = event.reason
-        if len(event.raw) > _LONGEST_RAW_BYTES:
-            reason = f"{reason} (kept: the first {_LONGEST_RAW_BYTES} of {len(event.raw)} bytes)"
-        raw = event.raw[:_LONGEST_RAW_BYTES]
+        reason, raw = redact(event.reason), redact_bytes(event.raw)  # a server may tell us our own key
+        if len(raw) > _LONGEST_RAW_BYTES:
+            reason = f"{reason} (kept: the first {_LONGEST_RAW_BYTES} of {len(raw)} bytes)"
+        raw = raw[:_LONGEST_RAW_BYTES]
         values = (delivery.received_at_us, delivery.source, event.kind, reason, event.signature, event.slot, raw)
         self._execute(statements.INSERT_UNREAD if event.ours else statements.INSERT_REJECTED, [values])
         self.counts[event.kind] = self.counts.get(event.kind, 0) + 1
