@@ -18,6 +18,7 @@ Kind: TypeAlias = Literal["gauge", "counter", "summary", "info"]
 
 COMPLETENESS: Final = ("complete", "since", "spell", "holes", "unproven")
 BACKFILL_STATES: Final = ("idle", "working", "waiting", "refused", "exhausted", "budget", "stopped")
+COST_PARTS: Final = ("messages", "streaming", "connections", "calls")
 SHED: Final = ("raw", "metadata", "admissions", "unpinned")
 GAP_CAUSES: Final = (
     *("break", "budget", "disconnected", "doubt", "limit", "log truncated", "refused", "restart", "silent", "spill full"),
@@ -153,7 +154,14 @@ def _asking(vitals: Vitals) -> Iterator[Family]:
     yield Family("pumpwatch_backfill_state", "gauge", "1 for the state that backfill is in, 0 for the others.", states)
     yield _counter("backfill_requests", "Calls sent to the chain, each of a batch.", vitals.backfill_requests_total)
     yield _counter("backfill_transactions", "Transactions fetched.", vitals.backfill_transactions_total)
-    yield _costs(vitals, "cost_spent", "Spent in this period, in *unit*.", lambda cost: cost.spent)
+    yield _costs(vitals, "cost_spent", "Spent in this period.", lambda cost: cost.spent)
+    parts = (
+        Sample({"provider": cost.provider, "part": part}, cost.parts[part])
+        for cost in vitals.costs
+        for part in COST_PARTS
+        if part in cost.parts
+    )
+    yield Family("pumpwatch_cost_part_spent", "gauge", "Of what is spent in this period: on what.", tuple(parts))
     yield _costs(vitals, "cost_limit", "What may be spent in a period; none: not bounded.", lambda cost: cost.limit)
     yield _costs(vitals, "cost_projected", "What it will be at the end of the period.", lambda cost: cost.projected)
     yield _costs(vitals, "cost_used_ratio", "Share of the limit that is spent.", _used)

@@ -117,7 +117,8 @@ def test_every_vital_sign_is_on_the_page_under_its_name_and_labels(server: Metri
     assert told["pumpwatch_watched_tokens", (("completeness", "complete"),)] == 15
     assert told["pumpwatch_watched_tokens", (("completeness", "holes"),)] == 0
     assert told["pumpwatch_cost_used_ratio", (("period", "day"), ("provider", "pumpportal"), ("unit", "SOL"))] == 0.5
-    assert ("pumpwatch_cost_limit", (("period", "month"), ("provider", "helius"), ("unit", "credits"))) not in told
+    assert told["pumpwatch_cost_part_spent", (("part", "messages"), ("provider", "pumpportal"))] == 0.01
+    assert ("pumpwatch_cost_projected", (("period", "month"), ("provider", "helius"), ("unit", "credits"))) not in told
     assert told["pumpwatch_database_growth_bytes_per_second", ()] == 1
     assert told["pumpwatch_shed", (("what", "metadata"),)] == 0
     assert told["pumpwatch_healthy", ()] == 1
