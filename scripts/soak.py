@@ -133,9 +133,9 @@ class Script:
             simulator.fault(name, at_second=simulator.seconds + 1 + place * every / len(names), every_seconds=every)
 
     def _feed_down(self, simulator: Simulator) -> None:
-        simulator.fault("refuse", feed="pumpportal", status=503, seconds=_TROUBLE_SECONDS)
-        simulator.fault("drop", feed="pumpportal")
-        self.expected["feed down", "pumpportal"] += 1
+        simulator.fault("refuse", feed="helius", status=503, seconds=_TROUBLE_SECONDS)
+        simulator.fault("drop", feed="helius")
+        self.expected["feed down", "helius"] += 1
 
     def _locked(self, simulator: Simulator) -> None:
         simulator.fault("lock_database", seconds=_TROUBLE_SECONDS)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
 
 import pytest
 from alert_samples import quiet
-from loopback_http import LoopbackHttp
+from webhook import Receiver
 
 from pumpwatch.alerts.sending import _MOST_WAITING, NoSender, Sender, plain, senders
 from pumpwatch.alerts.watching import Alerts
@@ -23,36 +19,6 @@ from pumpwatch.storage.store import Store
 from pumpwatch.telemetry import redact, set_up_logging
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-class Receiver:
-    """Somebody's webhook: takes JSON, or answers what it is told to."""
-
-    def __init__(self) -> None:
-        self.got: list[dict[str, Any]] = []
-        self.answers: list[int] = []
-        self.hold = threading.Event()
-        self.hold.set()
-        self.server = LoopbackHttp(self, _Handler)
-
-    @property
-    def url(self) -> str:
-        return f"json://{self.server.address}/hook/very-secret-token"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        owner: Receiver = self.server.owner  # type: ignore[attr-defined]
-        owner.hold.wait(20)
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        status = owner.answers.pop(0) if owner.answers else 200
-        if status == 200:
-            owner.got.append(json.loads(body))
-        self.send_response(status)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Nothing."""
 
 
 @pytest.fixture
