@@ -19,9 +19,10 @@ from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
 
 from pumpwatch import telemetry
-from pumpwatch.cli.check import check, clock_finding
+from pumpwatch.cli.check import check, clock_finding, extra_findings
 from pumpwatch.cli.check_endpoints import endpoint_findings, rpc_findings
 from pumpwatch.config import Endpoint, Settings, load
+from pumpwatch.redaction import Redactor
 from pumpwatch.storage.store import Store
 
 MAINNET = "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d"
@@ -32,7 +33,7 @@ KEY = "my-secret-key-1234"
 def _leave_no_logging_behind() -> Iterator[None]:
     yield
     logger.remove()
-    telemetry._redactor = telemetry.Redactor()
+    telemetry._redactor = Redactor()
     root = logging.getLogger()
     root.handlers = [handler for handler in root.handlers if not isinstance(handler, telemetry._StandardLogging)]
 
@@ -393,3 +394,30 @@ def test_json_is_one_document_and_nothing_else(
     assert {"what", "level", "text", "status"} == set(findings[0])
     assert [finding["what"] for finding in findings if finding["level"] == "wrong"] == ["pumpportal"]
     assert captured.err == ""
+
+
+# Extras
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "package", "extra"),
+    [
+        ("PUMPWATCH_METRICS_PORT", "9464", "prometheus_client", "pumpwatch[metrics]"),
+        ("SENTRY_DSN", "https://publickey77@sentry.example/1", "sentry_sdk", "pumpwatch[sentry]"),
+    ],
+)
+def test_what_the_settings_ask_for_and_is_not_installed_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, value: str, package: str, extra: str
+) -> None:
+    settings = load(config=None, environ={variable: value}, directory=tmp_path)
+    assert [finding.level for finding in extra_findings(settings)] == ["ok"]
+
+    monkeypatch.setattr("pumpwatch.cli.check.find_spec", lambda name: None if name == package else object())
+    [finding] = extra_findings(settings)
+    assert (finding.level, finding.status) == ("wrong", 4)
+    assert f'pip install "{extra}"' in finding.text
+    assert "publickey77" not in finding.text
+
+
+def test_extras_that_nobody_asks_for_are_no_finding(tmp_path: Path) -> None:
+    assert list(extra_findings(load(config=None, environ={}, directory=tmp_path))) == []

@@ -18,6 +18,7 @@ from pumpwatch import telemetry
 from pumpwatch.cli.main import main
 from pumpwatch.config import Settings
 from pumpwatch.errors import AlreadyRunning, DatabaseError, SettingsError
+from pumpwatch.redaction import Redactor
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -32,7 +33,7 @@ def _clean_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
             monkeypatch.delenv(name)
     yield
     logger.remove()
-    telemetry._redactor = telemetry.Redactor()
+    telemetry._redactor = Redactor()
     root = logging.getLogger()
     root.handlers = [handler for handler in root.handlers if not isinstance(handler, telemetry._StandardLogging)]
 

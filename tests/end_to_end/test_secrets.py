@@ -128,6 +128,8 @@ def test_servers_that_fail_in_every_way_and_tell_our_keys_back_find_no_way_out(
             "PUMPWATCH_HELIUS_RPC_URL": secret_url("http", calls.address),
             "PUMPWATCH_PRICES_URL": secret_url("http", others.address),
             "PUMPWATCH_ALERTS_URLS": f"json://{others.address}/{ALERT_KEY}/",
+            "PUMPWATCH_ALERTS_FEED_DOWN_SECONDS": "1",
+            "PUMPWATCH_ALERTS_SILENT_SECONDS": "3",
         }
     )
     worker.start()
@@ -138,7 +140,7 @@ def test_servers_that_fail_in_every_way_and_tell_our_keys_back_find_no_way_out(
     )
     assert worker.process.poll() is None, worker.log
     told = {path: page(worker, path) for path in ("/metrics", "/health")}
-    for command in (("status",), ("status", "--json"), ("check",), ("check", "--json"), ("tokens", "--json")):
+    for command in (("status",), ("status", "--json"), ("check",), ("check", "--json"), ("alerts", "test"), ("alerts", "--json")):
         ended = worker.command(*command)
         told[" ".join(command)] = (ended.out + ended.err).encode()
     worker.stop()
@@ -146,6 +148,7 @@ def test_servers_that_fail_in_every_way_and_tell_our_keys_back_find_no_way_out(
     asked = b"".join((*portal.asked, *chain.asked, *calls.asked))
     for secret in (PORTAL_KEY, HELIUS_KEY, PATH_KEY, QUERY_KEY):
         assert quote(secret, safe="").encode() in asked or secret.encode() in asked, "nothing was at stake"
+    assert any(ALERT_KEY.encode() in request for request in others.asked)
     assert b"pumpwatch_feed_failed_connects_total" in told["/metrics"]
     assert sentry.bodies
     assert_nothing_is_told({**told, **written(worker, sentry)})
