@@ -69,6 +69,7 @@ class TokenAudit(msgspec.Struct, frozen=True):
     Attributes:
         trades: As ``trade_log`` has them, and those that were pruned; *provisional* of them prove nothing.
         baseline_slot: Up to this slot trades were pruned: what they proved is taken from the baseline. None: none were.
+        baseline_completeness: What was said of the record when they were.
         links: Pairs of neighbours that link to the last unit.
         breaks: How many do not; the first of them are in *missing*.
         is_watched: Now.
@@ -95,6 +96,7 @@ class TokenAudit(msgspec.Struct, frozen=True):
     reason: str | None
     chain: Literal["agrees", "differs", "no account"] | None = None
     baseline_slot: int | None = None
+    baseline_completeness: str | None = None
 
     @property
     def is_proven(self) -> bool:
@@ -163,6 +165,7 @@ def audit_token(record: Record, *, now_us: int, asked: AnchorSeen | None = None)
         reason=_no_account(record, matched) or judged.reason,
         chain=_answer(asked, matched),
         baseline_slot=None if baseline is None else baseline.slot,
+        baseline_completeness=None if baseline is None else baseline.completeness,
     )
 
 

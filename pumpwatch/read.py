@@ -46,6 +46,7 @@ from pumpwatch.storage.candle_streams import WantedCandles
 from pumpwatch.storage.chosen import Wanted
 from pumpwatch.storage.position_streams import positions
 from pumpwatch.storage.positions import PositionRow as Position
+from pumpwatch.storage.pruned import pruned_until
 from pumpwatch.storage.queries import Reader, open_reader
 from pumpwatch.storage.streams import Trade
 from pumpwatch.storage.stretches import Order
@@ -222,6 +223,14 @@ class Record:
             gapless=gapless,
         )
         return self._rows(candle_streams.candles(self._reader, wanted), Candle)
+
+    def pruned_until(self, mint: str | None = None) -> int | None:
+        """
+        Up to when (unix seconds) single trades were taken out of the record: all of before of one token, or (None) of some.
+
+        None: none were. Candles from one minute on, positions and the numbers of tokens are still those of all trades.
+        """
+        return pruned_until(self._reader, mint)
 
     def positions(self, *, wallet: str | None = None, mint: str | None = None) -> Iterator[Position]:
         """

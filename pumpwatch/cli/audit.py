@@ -111,6 +111,9 @@ def _print_token(token: TokenAudit, decimals: int | None) -> None:
     print(f"{name}{visible(token.mint)}")
     trades = _counted(token.trades, "trade") + provisional
     print(f"  {trades}, {_counted(token.links, 'link')}, {_counted(token.breaks, 'break')}, {slots}")
+    if token.baseline_slot is not None:
+        print(f"  begins with the baseline at slot {token.baseline_slot}: older trades were taken out, and the")
+        print(f"    record was {_WORDS.get(token.baseline_completeness or '', 'unproven')} then")
     for source, seen in token.sources.items():
         late = "" if seen.late_seconds is None else f", late {seen.late_seconds:.1f} s (95 %: {seen.latest_seconds:.1f} s)"
         print(f"  {source} {seen.trades}, alone {seen.alone}{late}")
@@ -143,6 +146,12 @@ def _verdict_text(token: TokenAudit) -> str:
     return words[token.completeness] + proven
 
 
+_WORDS: Final = {
+    "complete": "complete",
+    "since": "complete since it was watched",
+    "spell": "complete while it was watched",
+    "holes": "with holes",
+}
 _ON_CHAIN: Final = {
     "agrees": "the account is in the state that the last recorded trade left",
     "differs": "the account is in a state that no recorded trade left",

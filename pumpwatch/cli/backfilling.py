@@ -19,6 +19,7 @@ from pumpwatch.decode.addresses import is_address
 from pumpwatch.errors import AlreadyRunning, TransientError, UsageError
 from pumpwatch.feeds.opens import state_folder
 from pumpwatch.storage.lock import WriterLock
+from pumpwatch.storage.pruned import pruned_until
 from pumpwatch.storage.queries import open_reader
 from pumpwatch.storage.store import Store
 from pumpwatch.telemetry import visible
@@ -64,7 +65,9 @@ def backfill(settings: Settings, *, mint: str | None, as_json: bool, provider: s
         finally:
             lock.release()
     shown.end()
-    _tell(progress, mint, as_json=as_json)
+    with open_reader(path) as reader:
+        pruned = None if mint is None else pruned_until(reader, mint)
+    _tell(progress, mint, pruned, as_json=as_json)
     return 1 if progress.remaining else 0
 
 
@@ -139,10 +142,13 @@ def _stop(parts: Parts) -> None:
     parts.writer.join(deadline.left() + 1)
 
 
-def _tell(progress: Progress, mint: str | None, *, as_json: bool) -> None:
+def _tell(progress: Progress, mint: str | None, pruned: int | None, *, as_json: bool) -> None:
     if as_json:
-        output.print_json({"mint": mint, "done": progress.done, "remaining": progress.remaining, "reason": progress.reason})
+        document = {"mint": mint, "done": progress.done, "remaining": progress.remaining, "reason": progress.reason}
+        output.print_json({**document, "pruned_until": pruned})
         return
+    if pruned is not None:
+        output.print_text(f"{output.pruned_text(pruned, is_one=True)} and are not fetched again")
     what = "transactions fetched" if mint is not None else "gaps filled"
     print(f"{progress.done} {what}" + ("" if progress.remaining else ", nothing is left"))
     if progress.remaining:

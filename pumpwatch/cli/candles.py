@@ -74,6 +74,8 @@ def show_candles(settings: Settings, arguments: argparse.Namespace) -> int:
     rows = [(*_cells(candle, series, quotes, in_usd=arguments.usd), mark) for candle, mark in marked]
     output.print_table(_COLUMNS, rows)
     output.print_text(_foot(series, in_usd=arguments.usd))
+    if series.pruned_until is not None and (arguments.since or 0) < series.pruned_until:
+        output.print_text(f"{output.pruned_text(series.pruned_until, is_one=True)}: older candles from --interval 1m on")
     if gaps:
         tell = f"pumpwatch token {series.mint[:8]} tells of them"
         output.print_text(f"?: trades may be missing; {output.count(len(gaps), 'gap')} in this time, {tell}")

@@ -35,6 +35,7 @@ class Finding(msgspec.Struct):
         differences: Numbers that are not what the trades say: how many.
         differing: The ids of their tokens.
         first: The first of them.
+        baselines: Tokens whose older trades were taken out: counting begins with what is kept of these.
     """
 
     tokens: int = 0
@@ -45,6 +46,7 @@ class Finding(msgspec.Struct):
     differences: int = 0
     differing: list[int] = []
     first: list[Difference] = []
+    baselines: int = 0
 
     @property
     def is_right(self) -> bool:
@@ -87,6 +89,8 @@ def check_record(settings: Settings, *, as_json: bool, to_repair: bool) -> int:
 def check(path: Path) -> Finding:
     """Look at the file and count everything again, with a bar on a terminal."""
     finding = Finding()
+    with open_reader(path) as reader:
+        finding.baselines = int(reader.rows("SELECT count(*) FROM baselines")[0][0])
     recount = Recount(path)
     try:
         if recount.is_pending:
@@ -165,11 +169,13 @@ def _tell(path: Path, finding: Finding, *, repaired: int | None, as_json: bool) 
         f"{_of(finding.trades, 'trade')} of {_of(finding.tokens, 'token')} counted again: {_of(finding.positions, 'position')}, "
         f"{_of(finding.minutes, 'minute')}"
     )
+    if finding.baselines:
+        print(f"of {_of(finding.baselines, 'token')} from a baseline on: older trades were taken out ([retention])")
     for line in _lines(path, finding):
         print(line)
 
 
-_COUNTED: Final = ("tokens", "trades", "positions", "minutes")
+_COUNTED: Final = ("tokens", "trades", "positions", "minutes", "baselines")
 
 
 def _lines(path: Path, finding: Finding) -> Iterator[str]:

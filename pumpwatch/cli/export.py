@@ -20,7 +20,9 @@ from pumpwatch.cli.progress import Bar
 from pumpwatch.config import Settings
 from pumpwatch.errors import UsageError
 from pumpwatch.export import FORMATS, Format, Written, export, format_of
+from pumpwatch.figures import MINUTE_SECONDS
 from pumpwatch.storage.candle_streams import WantedCandles, candles
+from pumpwatch.storage.pruned import pruned_until
 from pumpwatch.storage.queries import Reader, open_reader
 from pumpwatch.storage.streams import Stream, tokens, trades
 from pumpwatch.storage.stretches import Order
@@ -97,6 +99,9 @@ def run_export(settings: Settings, arguments: argparse.Namespace) -> int:
             )
         finally:
             bar.end()
+        pruned = _pruned(reader, arguments)
+    if pruned is not None:
+        print(f"pumpwatch: {pruned}", file=sys.stderr)
     if asked.path is not None:
         _tell(written, asked.path, asked.format_, arguments.kind, origin, as_json=arguments.json)
     return 0
@@ -129,6 +134,15 @@ def _stream(reader: Reader, arguments: argparse.Namespace) -> Stream:
             gapless=arguments.gapless,
         ),
     )
+
+
+def _pruned(reader: Reader, arguments: argparse.Namespace) -> str | None:
+    """What of the choice is not there any more; None: nothing."""
+    is_of_trades = arguments.kind == "trades" or (arguments.kind == "candles" and INTERVALS[arguments.interval] < MINUTE_SECONDS)
+    until = pruned_until(reader, None) if is_of_trades else None
+    if until is None or (arguments.since or 0) >= until:
+        return None
+    return output.pruned_text(until, is_one=False)
 
 
 def _about(kind: str, origin: str) -> dict[str, str]:

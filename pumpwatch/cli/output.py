@@ -117,6 +117,12 @@ def change(share: float | None) -> str:
     return UNKNOWN if share is None else f"{share * 100:+.1f}%" if abs(share) < 100 else f"{share * 100:+.3g}%"
 
 
+def pruned_text(until: int, *, is_one: bool) -> str:
+    """That single trades are gone up to a time (unix seconds), of the token that is shown, or else of some."""
+    whose = "the" if is_one else "some tokens'"
+    return f"{whose} trades of before {moment(until)} UTC were taken out of the record ([retention])"
+
+
 def count(number: int, noun: str) -> str:
     """``1 token``, ``2 tokens``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

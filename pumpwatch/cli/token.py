@@ -19,6 +19,7 @@ from pumpwatch.storage.board import BoardRow, board_rows
 from pumpwatch.storage.launch import Buyers, Launch, Progress, launch_of, progress_of
 from pumpwatch.storage.offchain import MetadataRow, metadata_of
 from pumpwatch.storage.positions import Largest, PositionRow, largest, position_of, share_of_supply, traders_of
+from pumpwatch.storage.pruned import pruned_until
 from pumpwatch.storage.queries import GapRow, Reader, SourceCounts, SpellRow, open_reader
 from pumpwatch.storage.windows import WINDOWS, Window, windows
 from pumpwatch.telemetry import visible
@@ -68,6 +69,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     spells: list[SpellRow]
     gaps: list[GapRow]
     sources: SourceCounts
+    pruned_until: int | None = None
 
 
 def register(commands: Any) -> None:
@@ -123,6 +125,7 @@ def _ask(reader: Reader, mint: str, arguments: argparse.Namespace, now: float) -
         spells=reader.spells(mint, limit=_SHOWN_SPELLS),
         gaps=reader.gaps_of(mint, limit=_SHOWN_GAPS),
         sources=reader.sources_of(mint, last=_LAST_TRADES),
+        pruned_until=pruned_until(reader, mint),
     )
 
 
@@ -163,6 +166,8 @@ def _record(about: About, quotes: Quotes) -> _Fields:
     for spell in about.spells:
         yield "watched", Sentence(visible(spell_text(spell), limit=200))
     yield "delivered by", Sentence(_sources_text(about.sources))
+    if about.pruned_until is not None:
+        yield "pruned", Sentence(output.pruned_text(about.pruned_until, is_one=True))
 
 
 def _figures(row: BoardRow, quotes: Quotes, now: float) -> _Fields:
@@ -188,9 +193,12 @@ def _beginning(about: About) -> _Fields:
     yield "developer traded", Sentence(_position_text(row, about.developer_position, row.developer))
     if row.creator != row.developer:
         yield "creator traded", Sentence(_position_text(row, about.creator_position, row.creator))
-    yield "bought at creation", Sentence(_buyers_text(row, launch.in_transaction))
-    yield "bought in its slot", Sentence(_buyers_text(row, launch.in_slot))
-    yield "bought in 3 slots", Sentence(_buyers_text(row, launch.in_first_slots))
+    if launch.is_pruned:
+        yield "first buyers", Sentence("not known any more: their trades were taken out ([retention])")
+    else:
+        yield "bought at creation", Sentence(_buyers_text(row, launch.in_transaction))
+        yield "bought in its slot", Sentence(_buyers_text(row, launch.in_slot))
+        yield "bought in 3 slots", Sentence(_buyers_text(row, launch.in_first_slots))
     yield "top 10 net", Sentence(_largest_text(about))
     if about.progress:
         yield "sold by (UTC)", Sentence(f"{_progress_text(about.progress)}; {row.completeness}")

@@ -18,6 +18,7 @@ from pumpwatch.decode.addresses import is_address
 from pumpwatch.errors import UsageError
 from pumpwatch.storage.chosen import TradeRow, Wanted, completeness_of
 from pumpwatch.storage.following import Place, beginning, end
+from pumpwatch.storage.pruned import pruned_until
 from pumpwatch.storage.queries import Reader, open_reader
 from pumpwatch.storage.tape import Listing, addresses_beginning_with, trades
 from pumpwatch.telemetry import visible
@@ -82,15 +83,19 @@ def show_trades(settings: Settings, arguments: argparse.Namespace) -> int:
         listing = trades(reader, wanted, limit=arguments.limit or _LISTED, oldest_first=arguments.oldest)
         shown: Iterable[str] = [wanted.mint] if wanted.mint is not None else dict.fromkeys(row.mint for row in listing.trades)
         records, quotes = completeness_of(reader, shown), reader.quotes()
+        pruned = pruned_until(reader, wanted.mint)
     if arguments.json:
         states = {mint: {"completeness": completeness, "reason": reason} for mint, (completeness, reason) in records.items()}
-        ends = {"is_cut": listing.is_cut, "looked_to": listing.looked_to}
+        ends = {"is_cut": listing.is_cut, "looked_to": listing.looked_to, "pruned_until": pruned}
         output.print_json({"trades": listing.trades, "completeness": states, **ends})
         return 0
     columns, cells = _table(wanted, quotes)
     output.print_table(columns, [cells(row, "" if row.confirmed else "p") for row in listing.trades])
     if listing.is_cut:
         output.print_text(_cut_text(listing, oldest_first=arguments.oldest))
+    is_to_the_end = arguments.oldest or len(listing.trades) < (arguments.limit or _LISTED)
+    if pruned is not None and is_to_the_end and (wanted.since or 0) < pruned:
+        output.print_text(output.pruned_text(pruned, is_one=wanted.mint is not None))
     if any(not row.confirmed for row in listing.trades):
         print("p = provisional: reported by PumpPortal, not yet seen on the chain")
     for record in dict.fromkeys(_record_text(*record) for record in records.values()):

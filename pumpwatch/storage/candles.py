@@ -15,6 +15,7 @@ import msgspec
 
 from pumpwatch.candles import Bar, Candle, fold, without_gaps
 from pumpwatch.figures import MINUTE_SECONDS
+from pumpwatch.storage.pruned import pruned_until
 from pumpwatch.storage.queries import Reader
 from pumpwatch.storage.schema_figures import RATE_MINUTES
 
@@ -55,6 +56,7 @@ class Series(msgspec.Struct, frozen=True):
         interval_seconds: Of each candle.
         unit: Of the prices: ``USD``, or the mint of the quote; None: not known, and so are the prices.
         is_cut: The work was bounded: there may be older candles in the asked time.
+        pruned_until: Up to then (unix seconds) there are none as short as these any more, as their trades are gone.
     """
 
     mint: str
@@ -66,6 +68,7 @@ class Series(msgspec.Struct, frozen=True):
     reason: str | None
     candles: list[Candle]
     is_cut: bool = False
+    pruned_until: int | None = None
 
 
 class _Token(msgspec.Struct, frozen=True):
@@ -104,6 +107,8 @@ def candles(
     token = _Token(*rows[0])
     since = None if since is None else since // interval_seconds * interval_seconds
     until = None if until is None else until // interval_seconds * interval_seconds + interval_seconds - 1
+    pruned = pruned_until(reader, mint) if interval_seconds < MINUTE_SECONDS else None
+    since = since if pruned is None else max(since or 0, pruned)  # else gapless would say that nothing was traded
     first = since
     if gapless and until is not None:
         first = max(since or 0, until + 1 - limit * interval_seconds)
@@ -124,11 +129,11 @@ def candles(
     found.reverse()
     money = _Money(reader, token, found, in_usd=in_usd)
     folded = fold(money.priced(found), interval_seconds)
-    if gapless:
+    if gapless and (first is None or until is None or first <= until):
         folded = _filled(reader, token, folded, money, interval_seconds, limit=limit, since=first, until=until)
     unit = None if token.units is None else "USD" if in_usd else token.quote_mint
     of_record = (token.completeness, token.reason)
-    return Series(mint, token.symbol, interval_seconds, unit, token.quote_mint, *of_record, folded, is_cut)
+    return Series(mint, token.symbol, interval_seconds, unit, token.quote_mint, *of_record, folded, is_cut, pruned)
 
 
 def _bars(reader: Reader, token_id: int, interval_seconds: int, *, since: int | None, until: int | None) -> Iterator[Bar]:

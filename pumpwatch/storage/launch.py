@@ -11,6 +11,7 @@ import msgspec
 from pumpwatch.figures import MINUTE_SECONDS
 from pumpwatch.storage.chains import slot_keys
 from pumpwatch.storage.positions import share_of_supply
+from pumpwatch.storage.pruned import pruned_until
 from pumpwatch.storage.queries import Reader
 from pumpwatch.storage.schema import VENUES
 
@@ -47,12 +48,14 @@ class Launch(msgspec.Struct, frozen=True):
         in_transaction: Who bought in the transaction that created it; provisional trades count. None: not seen.
         in_slot: Who bought on the curve in the slot of the creation, in confirmed trades.
         in_first_slots: The same in that slot and the two that follow it.
+        is_pruned: These trades were taken out; nothing is known of them any more.
     """
 
     slot: int | None
     in_transaction: Buyers | None
     in_slot: Buyers | None
     in_first_slots: Buyers | None
+    is_pruned: bool = False
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -72,6 +75,8 @@ def launch_of(reader: Reader, mint: str) -> Launch:
     """Who bought at the beginning. The work is bounded by what the chain can hold in three slots."""
     known = reader.rows("SELECT created_slot, created_signature FROM tokens WHERE mint = :mint", mint=mint)
     slot, signature = known[0] if known else (None, None)
+    if pruned_until(reader, mint) is not None:
+        return Launch(slot, None, None, None, is_pruned=True)
     if signature is None:
         return Launch(slot, None, *_in_slots(reader, mint, slot))
     in_transaction = reader.rows(
@@ -114,7 +119,7 @@ def _buyers(reader: Reader, mint: str, rows: Sequence[Any]) -> Buyers:
 
 def progress_of(reader: Reader, mint: str, *, limit: int) -> list[Progress]:
     """
-    The first *limit* minutes in which a token traded, up to the first in its pool.
+    The first *limit* minutes in which a token traded, up to the first in its pool; of what was pruned, none.
 
     Empty without confirmed trades, or if the chain did not tell what the curve had to sell.
     """

@@ -56,7 +56,13 @@ def test_without_a_worker_it_fetches_by_itself_and_then_nothing_is_left(worker: 
     assert "transactions fetched, nothing is left" in ended.out
     assert recorded(worker, mint) == traded(simulator, mint) > 0
     again = worker.command("backfill", mint, "--json")
-    assert json.loads(again.out) == {"mint": mint, "done": json.loads(again.out)["done"], "remaining": 0, "reason": None}
+    assert json.loads(again.out) == {
+        "mint": mint,
+        "done": json.loads(again.out)["done"],
+        "remaining": 0,
+        "reason": None,
+        "pruned_until": None,
+    }
 
 
 def test_the_running_worker_does_it(worker: RealWorker, simulator: Simulator) -> None:

@@ -40,6 +40,7 @@ def test_as_json(run: Run) -> None:
         "trades": TRADES,
         "positions": 4,
         "minutes": 54,
+        "baselines": 0,
         "damage": [],
         "differences": 0,
         "first": [],
