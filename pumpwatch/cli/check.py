@@ -139,6 +139,22 @@ def extra_findings(settings: Settings) -> Iterator[Finding]:
         yield Finding("sentry", "wrong", f"SENTRY_DSN is set, but {MISSING_SENTRY}", 4)
     elif settings.sentry_dsn:
         yield Finding("sentry", "ok", "the worker reports its errors")
+    yield from _alerts(settings)
+
+
+def _alerts(settings: Settings) -> Iterator[Finding]:
+    """Will alerts reach somebody?"""
+    urls = settings.alerts.urls
+    if not settings.alerts.enabled or not urls:
+        return
+    from pumpwatch.alerts.sending import NoSender, senders  # its library loads slowly
+
+    try:
+        services = ", ".join(scheme for scheme, _ in senders(urls))
+    except NoSender as error:
+        yield Finding("alerts", "wrong", str(error), 4)
+    else:
+        yield Finding("alerts", "ok", f"are sent by {services}; `pumpwatch alerts test` tries it")
 
 
 def database_findings(settings: Settings, usage: list[Usage]) -> Iterator[Finding]:

@@ -421,3 +421,15 @@ def test_what_the_settings_ask_for_and_is_not_installed_is_wrong(
 
 def test_extras_that_nobody_asks_for_are_no_finding(tmp_path: Path) -> None:
     assert list(extra_findings(load(config=None, environ={}, directory=tmp_path))) == []
+
+
+def test_alert_urls_are_tried_and_a_wrong_one_is_said_without_itself(tmp_path: Path) -> None:
+    def found(urls: str) -> list[Finding]:
+        settings = load(config=None, environ={"PUMPWATCH_ALERTS_URLS": urls}, directory=tmp_path)
+        return list(extra_findings(settings))
+
+    [good] = found("json://127.0.0.1/very-secret")
+    assert (good.what, good.level) == ("alerts", "ok")
+    [bad] = found("json://127.0.0.1/ok, nosuch://very-secret")
+    assert (bad.what, bad.level, bad.status) == ("alerts", "wrong", 4)
+    assert "secret" not in good.text + bad.text
