@@ -21,6 +21,7 @@ from websockets.sync.server import ServerConnection, serve
 from pumpwatch import telemetry
 from pumpwatch.cli.check import check, clock_finding, extra_findings
 from pumpwatch.cli.check_endpoints import endpoint_findings, rpc_findings
+from pumpwatch.cli.finding import Finding
 from pumpwatch.config import Endpoint, Settings, load
 from pumpwatch.redaction import Redactor
 from pumpwatch.storage.store import Store
