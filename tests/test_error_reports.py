@@ -103,6 +103,21 @@ def test_what_ends_a_thread_is_reported(receiver: SentryReceiver) -> None:
     assert KEY not in receiver.bodies[0].decode()
 
 
+def test_the_last_report_of_a_process_that_ends_itself_arrives(receiver: SentryReceiver, tmp_path: Path) -> None:
+    code = """
+import sys
+from loguru import logger
+from pumpwatch import error_reports
+error_reports.start(sys.argv[1])
+logger.critical("stuck")
+error_reports.end_process(70)
+"""
+    done = subprocess.run([sys.executable, "-c", code, receiver.dsn], env=clean_environment(tmp_path), check=False, timeout=30)
+
+    assert done.returncode == 70
+    assert [event["logentry"]["formatted"] for event in receiver.events] == ["stuck"]
+
+
 def test_warnings_are_not_reported_and_a_repeated_error_once_a_minute(receiver: SentryReceiver) -> None:
     error_reports.start(receiver.dsn)
     logger.warning("reconnecting")

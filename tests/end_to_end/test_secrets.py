@@ -7,6 +7,7 @@ import http.client
 import json
 import socket
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -102,6 +103,9 @@ def page(worker: RealWorker, path: str) -> bytes:
 def written(worker: RealWorker, sentry: SentryReceiver) -> dict[str, bytes]:
     """Everything that this worker and the commands beside it have told anybody."""
     files = {str(path.relative_to(worker.folder)): path.read_bytes() for path in worker.folder.rglob("*") if path.is_file()}
+    for path in worker.folder.glob("*.zip"):
+        with zipfile.ZipFile(path) as packed:
+            files.update({f"{path.name}/{name}": packed.read(name) for name in packed.namelist()})
     return {**files, **{f"sentry {number}": body for number, body in enumerate(sentry.bodies)}}
 
 
@@ -140,7 +144,15 @@ def test_servers_that_fail_in_every_way_and_tell_our_keys_back_find_no_way_out(
     )
     assert worker.process.poll() is None, worker.log
     told = {path: page(worker, path) for path in ("/metrics", "/health")}
-    for command in (("status",), ("status", "--json"), ("check",), ("check", "--json"), ("alerts", "test"), ("alerts", "--json")):
+    for command in (
+        ("status",),
+        ("status", "--json"),
+        ("check",),
+        ("check", "--json"),
+        ("alerts", "test"),
+        ("alerts", "--json"),
+        ("report",),
+    ):
         ended = worker.command(*command)
         told[" ".join(command)] = (ended.out + ended.err).encode()
     worker.stop()
@@ -148,6 +160,7 @@ def test_servers_that_fail_in_every_way_and_tell_our_keys_back_find_no_way_out(
     asked = b"".join((*portal.asked, *chain.asked, *calls.asked))
     for secret in (PORTAL_KEY, HELIUS_KEY, PATH_KEY, QUERY_KEY):
         assert quote(secret, safe="").encode() in asked or secret.encode() in asked, "nothing was at stake"
+    assert list(worker.folder.glob("*.zip"))
     assert any(ALERT_KEY.encode() in request for request in others.asked)
     assert b"pumpwatch_feed_failed_connects_total" in told["/metrics"]
     assert sentry.bodies
