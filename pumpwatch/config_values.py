@@ -164,7 +164,22 @@ def host_names(text: str) -> tuple[str, ...]:
 
 
 def optional_path(text: str) -> Path | None:
-    return Path(text).expanduser() if text else None
+    return from_home(Path(text)) if text else None
+
+
+def from_home(path: Path) -> Path:
+    """
+    *path* with the folder that a leading ``~`` or ``~user`` stands for.
+
+    Raises:
+        ValueError: There is no such user, or nobody knows the user's folder.
+
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        name = path.parts[0]
+        raise ValueError(f"must not begin with {quoted(name)}, which stands for no folder here: write the whole path") from error
 
 
 def database_path(text: str) -> Path:
@@ -174,7 +189,7 @@ def database_path(text: str) -> Path:
         raise ValueError(
             "lies on a network share, where SQLite's locks and shared memory do not work: name a file on a local disk"
         )
-    return Path(text).expanduser()
+    return from_home(Path(text))
 
 
 def is_network_share(text: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pumpwatch.config import CONFIG_FILE
+from pumpwatch.config import CONFIG_FILE, config_file_path
 from pumpwatch.config_text import ini_text
 from pumpwatch.errors import SettingsError
 from pumpwatch.telemetry import visible
@@ -35,7 +35,7 @@ def init(*, config: Path | None, directory: Path) -> int:
         SettingsError: A file cannot be written.
 
     """
-    ini = directory / (config.expanduser() if config is not None else CONFIG_FILE)
+    ini = config_file_path(config, {}, directory) or directory / CONFIG_FILE
     for path, text, mode in ((ini, ini_text(), 0o644), (ini.parent / ".env", _DOTENV, 0o600)):
         try:
             is_new = _write_new(path, text, mode)
