@@ -259,7 +259,8 @@ class Judging:
             now=self._now_us // 1_000_000,
         )
         if judged.completeness == "unproven" and token.anchored_slot is None and self._gaps.has_no_account(token):
-            return judged._replace(reason="account not found")
+            missing = "account not found"
+            return judged._replace(reason=missing if token.given_up is None else f"{token.given_up}; {missing}")
         return judged
 
     def _is_behind(self, token: Token) -> bool:
