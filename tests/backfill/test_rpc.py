@@ -341,7 +341,7 @@ def test_no_server_makes_us_sleep_for_longer_than_a_minute(
     server: ScriptedServer, stopping: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept: list[float] = []
-    monkeypatch.setattr("tenacity.nap.sleep_using_event.__call__", lambda _, seconds: slept.append(seconds))
+    monkeypatch.setattr("pumpwatch.backfill.rpc.Rpc._sleep", lambda _, seconds: slept.append(seconds))
     server.script(odd(status=429, headers={"Retry-After": "86400"}), odd(status=429), odd(status=429), always("ok"))
     with make(server, stopping=stopping, first_wait_seconds=1.0) as client:
         assert client.call("getHealth") == "ok"
