@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import marshal
+import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -11,13 +14,19 @@ import msgspec
 import sqlalchemy as sa
 
 from pumpwatch.continuity import Segment, State, Step
+from pumpwatch.errors import DatabaseError
 from pumpwatch.storage.baseline import Baseline, baseline_of, segments_of
 from pumpwatch.storage.chains import step_of_change
 from pumpwatch.storage.database import reading_engine, translated
 from pumpwatch.storage.known import SEAMS, Token, known_tokens
 
-#: Tokens read in one transaction: a long one keeps the log from shrinking.
+#: Tokens read in one transaction, and when no other is begun in it: a long one keeps the log from shrinking.
 _TOKENS_AT_ONCE: Final = 200
+_TRANSACTION_SECONDS: Final = 0.25
+
+#: Trades of one token that wait in memory for their turn.
+_MEMORY_BYTES: Final = 4 * 1024 * 1024
+_ROWS_AT_ONCE: Final = 5_000
 
 _IDS: Final = "SELECT id FROM tokens WHERE :wanted IS NULL OR mint IN (SELECT value FROM json_each(:wanted)) ORDER BY id"
 _TOKENS: Final = """
@@ -74,7 +83,7 @@ class Record(NamedTuple):
     Attributes:
         changes: Steps of its chain that are no trades, in order of venue and slot.
         baseline: What was pruned; None: nothing was. *begun*: its segments.
-        trades: Read as they are asked for, in order of chain_key, those without one first; before the next record is.
+        trades: Once, in order of chain_key, those without one first; before the next record is asked for.
     """
 
     token: Token
@@ -117,28 +126,81 @@ class Evidence:
         wanted = None if mints is None else msgspec.json.encode(list(mints)).decode()
         with translated(self._path), self._engine.connect() as connection:
             numbers = list(connection.execute(sa.text(_IDS), {"wanted": wanted}).scalars())
-        for some in (numbers[start : start + _TOKENS_AT_ONCE] for start in range(0, len(numbers), _TOKENS_AT_ONCE)):
-            with translated(self._path), self._engine.connect() as connection:
-                connection.exec_driver_sql("BEGIN")
-                yield from self._read(connection, some)
+        waiting = numbers[::-1]
+        while waiting:
+            with contextlib.ExitStack() as kept:
+                yield from self._read(waiting, kept)
 
-    def _read(self, connection: sa.Connection, numbers: list[int]) -> Iterator[Record]:
-        driver = connection.connection.driver_connection
-        assert driver is not None
-        known = known_tokens(connection, numbers)
-        for number, symbol, quote_mint in driver.execute(_TOKENS, (msgspec.json.encode(numbers).decode(),)).fetchall():
-            anchors = [
-                AnchorSeen(venue, slot, asked, time, bool(exists), State(*state))
-                for venue, slot, asked, time, exists, *state in driver.execute(_ANCHORS, (number,))
-            ]
-            baseline = baseline_of(driver.execute, number)
-            changes = [
-                step_of_change(venue, slot, time, State(*values[:4]), State(*values[4:]))
-                for venue, slot, time, *values in driver.execute(_CHANGES, (number, -1 if baseline is None else baseline.slot))
-            ]
-            trades = driver.execute(_TRADES, (number,))
-            begun = [] if baseline is None else segments_of(driver.execute, number)
-            yield Record(known[number], symbol, quote_mint, anchors, changes, baseline, begun, trades)
+    def _read(self, waiting: list[int], kept: contextlib.ExitStack) -> list[Record]:
+        """Take the next tokens from *waiting*, in one short transaction: what is made of them is made after it."""
+        found = []
+        with translated(self._path), self._engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN")
+            driver = connection.connection.driver_connection
+            assert driver is not None
+            numbers = waiting[: -_TOKENS_AT_ONCE - 1 : -1]
+            known = known_tokens(connection, numbers)
+            named = driver.execute(_TOKENS, (msgspec.json.encode(numbers).decode(),)).fetchall()
+            ends = time.monotonic() + _TRANSACTION_SECONDS
+            del waiting[-len(numbers) :]
+            for place, (number, symbol, quote_mint) in enumerate(named):
+                if place and time.monotonic() > ends:
+                    waiting += [number for number, *_ in reversed(named[place:])]
+                    break
+                found.append(_record_of(driver, number, known[number], symbol, quote_mint, kept.enter_context(_Kept())))
+        return found
+
+
+def _record_of(driver: Any, number: int, token: Token, symbol: str | None, quote_mint: str | None, kept: _Kept) -> Record:
+    anchors = [
+        AnchorSeen(venue, slot, asked, time, bool(exists), State(*state))
+        for venue, slot, asked, time, exists, *state in driver.execute(_ANCHORS, (number,))
+    ]
+    baseline = baseline_of(driver.execute, number)
+    changes = [
+        step_of_change(venue, slot, time, State(*values[:4]), State(*values[4:]))
+        for venue, slot, time, *values in driver.execute(_CHANGES, (number, -1 if baseline is None else baseline.slot))
+    ]
+    begun = [] if baseline is None else segments_of(driver.execute, number)
+    kept.take(driver.execute(_TRADES, (number,)))
+    return Record(token, symbol, quote_mint, anchors, changes, baseline, begun, kept.rows())
+
+
+class _Kept:
+    """The trades of one token for when the transaction is over: few in memory, many in a file that has no name."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.SpooledTemporaryFile(max_size=_MEMORY_BYTES)  # noqa: SIM115 - closed with the other tokens'
+
+    def take(self, cursor: Any) -> None:
+        """
+        Read all rows, and keep them.
+
+        Raises:
+            DatabaseError: There is no room for them.
+
+        """
+        try:
+            while rows := cursor.fetchmany(_ROWS_AT_ONCE):
+                marshal.dump(rows, self._file)
+            self._file.seek(0)
+        except OSError as error:
+            where = tempfile.gettempdir()
+            raise DatabaseError(
+                f"{where} has no room for temporary files ({error.strerror}): make some"
+            ) from error
+
+    def rows(self) -> Iterator[TradeValues]:
+        """What was taken."""
+        with contextlib.suppress(EOFError):
+            while True:
+                yield from marshal.load(self._file)  # noqa: S302 - what we wrote ourselves
+
+    def __enter__(self) -> _Kept:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
 
 @contextlib.contextmanager
