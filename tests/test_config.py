@@ -375,3 +375,15 @@ def test_a_database_is_a_file(problems_of: Problems, database: str) -> None:
 def test_windows_long_paths_are_no_network_share() -> None:
     assert not config_values.is_network_share(r"\\?\C:\data\x.db")
     assert not config_values.is_network_share(r"C:\data\x.db")
+
+
+@pytest.mark.parametrize("key", ["database", "log_file"])
+def test_the_home_of_nobody_is_a_wrong_setting_and_no_defect(problems_of: Problems, key: str) -> None:
+    [problem] = problems_of(f"[pumpwatch]\n{key} = ~nobody-of-that-name/x\n")
+
+    assert problem.startswith(f"pumpwatch.ini:2: [pumpwatch] {key} must not begin with '~nobody-of-that-name'")
+
+
+def test_a_settings_file_in_the_home_of_nobody_is_a_wrong_setting(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="the path of the settings file must not begin with"):
+        load(config=Path("~nobody-of-that-name/pumpwatch.ini"), environ={}, directory=tmp_path)
