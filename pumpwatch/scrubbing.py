@@ -6,14 +6,12 @@ Stricter than the redaction of logs, which keeps what a person needs in front of
 
 from __future__ import annotations
 
-import base64
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
-from urllib.parse import quote, quote_plus
 
-from pumpwatch.redaction import Redactor
+from pumpwatch.redaction import Redactor, spellings
 
 HIDDEN: Final = "[hidden]"
 _WATCHED: Final = "[watched]"
@@ -25,25 +23,6 @@ _SHORTEST: Final = 6
 PUBLIC_HOSTS: Final = ("http", "https", "ws", "wss", "socks5", "socks5h")
 _URL: Final = re.compile(r"\b([a-z][a-z0-9+.-]{1,20})://([^\s'\"<>\\]*)", re.IGNORECASE)
 _HOST: Final = re.compile(r"(?:[^/?#@]*@)?(\[[0-9a-fA-F:.]+\]|[\w.-]+)?(:\d+)?")
-
-
-def spellings(secret: str) -> set[str]:
-    """Every way in which *secret* may stand somewhere: plain, quoted for URLs (once, twice, each letter), hex, base64."""
-    raw = secret.encode()
-    every = "".join(f"%{byte:02X}" for byte in raw)
-    once = quote(secret, safe="")
-    in_json = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
-    return {secret, once, quote(secret), quote_plus(secret), quote(once, safe=""), every, raw.hex(), *in_json, *_in_base64(raw)}
-
-
-def _in_base64(raw: bytes) -> Iterator[str]:
-    """What is the same in the base64 of any text that holds *raw*, for each of its three places in a group; in both alphabets."""
-    for before in range(3):
-        whole = base64.b64encode(bytes(before) + raw).decode().rstrip("=")
-        sure = whole[(before * 8 + 5) // 6 : (before + len(raw)) * 8 // 6]
-        if len(sure) >= _SHORTEST:
-            yield sure
-            yield sure.replace("+", "-").replace("/", "_")
 
 
 class Scrubber:

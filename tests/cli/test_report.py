@@ -15,7 +15,8 @@ from cli_samples import NOW, Maker
 
 from pumpwatch.cli.main import main
 from pumpwatch.events import AlertRaised, GapOpened, Rejected, RunStarted, SpellStarted
-from pumpwatch.scrubbing import Scrubber, spellings
+from pumpwatch.redaction import spellings
+from pumpwatch.scrubbing import Scrubber
 from pumpwatch.status import FeedStatus, Status, StatusFile, path_of
 from pumpwatch.storage.store import Store
 
