@@ -61,7 +61,7 @@ class Notifier:
         self._send("STOPPING=1")
 
     def _send(self, message: str) -> None:
-        if self._address is None:
+        if self._address is None or not hasattr(socket, "AF_UNIX"):
             return
         # A new socket each time: the manager may have been started anew, with another one under the same name.
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sending:
@@ -70,8 +70,8 @@ class Notifier:
 
 
 def _address(named: str) -> bytes | None:
-    """The socket's address; None: there is none of a kind that this system has. A leading ``@`` is an abstract name."""
-    if not named.startswith(("/", "@")) or not hasattr(socket, "AF_UNIX"):
+    """The socket's address; None: there is none of this kind. A leading ``@`` is an abstract name."""
+    if not named.startswith(("/", "@")):
         return None
     raw = os.fsencode(named)
     return b"\0" + raw[1:] if named.startswith("@") else raw

@@ -81,9 +81,8 @@ def this_machine(environ: Mapping[str, str]) -> Machine:
     found = dict(environ)
     uid = os.getuid() if hasattr(os, "getuid") else None
     # Missing in a shell that su or sudo opened; the user's manager is there all the same.
-    runtime = Path(f"/run/user/{uid}")
-    if sys.platform == "linux" and not found.get("XDG_RUNTIME_DIR") and runtime.is_dir():
-        found["XDG_RUNTIME_DIR"] = str(runtime)
+    if sys.platform == "linux" and not found.get("XDG_RUNTIME_DIR") and Path(f"/run/user/{uid}").is_dir():
+        found["XDG_RUNTIME_DIR"] = f"/run/user/{uid}"
     found["LC_ALL"] = "C"  # what they say is read
     user = found.get("USERNAME") or found.get("USER") or found.get("LOGNAME") or ""
     if sys.platform == "win32" and found.get("USERDOMAIN"):

@@ -115,8 +115,8 @@ def systemd_unit(service: Service) -> str:
     """
     # No quotation mark and no backslash may stand in a program's own path.
     env = ["/usr/bin/env"] if set(service.python) & set("\"'\\") else []
-    program, *words = [*env, service.python, *service.arguments]
-    command = " ".join([_quoted(program), *(_systemd_word(word) for word in words)])
+    words = [*env, service.python, *service.arguments]
+    command = " ".join([_quoted(words[0]), *(_systemd_word(word) for word in words[1:])])
     directory = service.directory.replace("%", "%%")
     return f"""\
 # Written by `pumpwatch service install`.

@@ -58,12 +58,11 @@ class Timings:
         self.commits += 1
         self.seconds += seconds
         self._commits.append((now, seconds))
-        last = batch[-1]  # one of a batch will do
-        if last.source == "helius":
-            for event in last.events:
-                if type(event) is Trade and event.block_time is not None:
-                    self._lags.append((now, wall_seconds - event.block_time))
-                    return
+        last = next((delivery for delivery in reversed(batch) if delivery.source == "helius"), None)  # one of a batch will do
+        for event in () if last is None else last.events:
+            if type(event) is Trade and event.block_time is not None:
+                self._lags.append((now, wall_seconds - event.block_time))
+                return
 
     def longest(self) -> float:
         """Seconds of the longest commit of the last minute; 0 if there was none."""

@@ -96,11 +96,13 @@ class RealWorker:
     Args:
         folder: Working directory, and home of the user who runs it.
         settings: Environment variables.
+        program: What Python is told to run.
 
     """
 
     folder: Path
     settings: dict[str, str] = field(default_factory=dict)
+    program: tuple[str, ...] = ("-m", "pumpwatch")
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -129,7 +131,7 @@ class RealWorker:
         with (self.folder / "worker.log").open("ab") as output:
             self.processes.append(
                 subprocess.Popen(
-                    [sys.executable, "-m", "pumpwatch", *line],
+                    [sys.executable, *self.program, *line],
                     cwd=self.folder,
                     env={**clean_environment(self.folder), **self.settings, **(settings or {})},
                     stdin=subprocess.DEVNULL,
@@ -143,7 +145,7 @@ class RealWorker:
         """Run one command to its end, which must come in *patience* seconds."""
         began = time.monotonic()
         done = subprocess.run(
-            [sys.executable, "-m", "pumpwatch", *arguments],
+            [sys.executable, *self.program, *arguments],
             cwd=self.folder,
             env={**clean_environment(self.folder), **self.settings, **(settings or {})},
             stdin=subprocess.DEVNULL,

@@ -298,7 +298,7 @@ def test_a_file_that_came_to_exist_meanwhile_is_not_replaced(
         def refuse(*_: object) -> NoReturn:
             raise PermissionError(1, "no links here")
 
-        monkeypatch.setattr("pumpwatch.export_file.os.link", refuse)
+        monkeypatch.setattr("os.link", refuse)
     write(tokens(reader), tmp_path / "other.csv")
 
     with pytest.raises(NotExported, match="exists already"):

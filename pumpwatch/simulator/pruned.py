@@ -18,8 +18,8 @@ def pruned(connection: sqlite3.Connection, ledger: Sequence[TradeRow]) -> tuple[
     """
     Return the numbers of the trades that baselines account for, and what is wrong with those that do not add up.
 
-    A token's record goes on without a hole from where it begins: so many of its last trades up to the baseline's slot are those.
-    One that was not watched may have its creator's first buy alone.
+    A record goes on without a hole from where it begins to where it ends, which may be before the baseline's slot: a token that
+    was watched for a while, or of which a single trade was told by the way.
     """
     by_mint: dict[str, list[TradeRow]] = defaultdict(list)
     for row in ledger:
@@ -28,11 +28,14 @@ def pruned(connection: sqlite3.Connection, ledger: Sequence[TradeRow]) -> tuple[
     wrong = []
     for mint, slot, trades, buys, volume in connection.execute(_BASELINES):
         rows = [row for row in by_mint[mint] if row.slot <= slot]
-        last, first = (rows[-trades:], rows[:trades]) if trades else ([], [])
-        fitting = next((some for some in (last, first) if _sums(some) == (trades, buys, volume)), None)
+        # The latest run of so many trades that adds up so.
+        starts = range(len(rows) - trades, -1, -1)
+        runs = (rows[start : start + trades] for start in starts)
+        fitting = next((run for run in runs if _sums(run) == (trades, buys, volume)), None)
         if fitting is None:
-            wrong.append(f"the baseline of {mint} has {(trades, buys, volume)}, true are {_sums(last)}: trades, buys, volume")
-        numbers.update(row.number for row in fitting or last)
+            found = _sums(rows[len(rows) - trades :])
+            wrong.append(f"the baseline of {mint} has {(trades, buys, volume)}, true are {found}: trades, buys, volume")
+        numbers.update(row.number for row in fitting or rows[len(rows) - trades :])
     return numbers, wrong
 
 

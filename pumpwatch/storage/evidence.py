@@ -186,9 +186,7 @@ class _Kept:
             self._file.seek(0)
         except OSError as error:
             where = tempfile.gettempdir()
-            raise DatabaseError(
-                f"{where} has no room for temporary files ({error.strerror}): make some"
-            ) from error
+            raise DatabaseError(f"{where} has no room for temporary files ({error.strerror}): make some") from error
 
     def rows(self) -> Iterator[TradeValues]:
         """What was taken."""
