@@ -62,6 +62,16 @@ def test_a_backup_holds_every_row_and_is_a_plain_file_for_its_owner_alone(databa
         assert stat.S_IMODE(target.stat().st_mode) == 0o600
 
 
+def test_recording_goes_on_in_a_backup_that_was_put_in_place(database: Path, tmp_path: Path) -> None:
+    back_up(database, tmp_path / "b.db")
+    store = Store.open(tmp_path / "b.db", origin="simulator")
+    store.apply([delivery("helius", chain_trade(signature=f"{50_000:088}"))])
+    assert store.trades == 3001
+    store.close()
+    assert rows(tmp_path / "b.db", "PRAGMA journal_mode") == [("wal",)]
+    assert rows(tmp_path / "b.db", "PRAGMA auto_vacuum") == [(2,)]
+
+
 def test_a_backup_beside_a_writer_is_one_moment_of_it_and_holds_nobody_up(database: Path, tmp_path: Path) -> None:
     store = Store.open(database, origin="simulator")
     made: list[Backup] = []
