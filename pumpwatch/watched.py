@@ -218,6 +218,13 @@ class Watched:
             self.start("token", mint, "asked", now_us, pool_too=True)
         return mint
 
+    def step_clock(self, by_us: int) -> None:
+        """The clock was set: move what was measured by it."""
+        for watch in self.tokens.values():
+            watch.since_us += by_us
+            if watch.last_trade_us:
+                watch.last_trade_us += by_us
+
     def wanted(self) -> Wanted:
         """The snapshot for the feeds."""
         tokens = self.tokens.items()

@@ -16,6 +16,7 @@ from pumpwatch.commands import Answer, CommandBox, Request
 from pumpwatch.config import WatchSettings
 from pumpwatch.events import CurveCompleted, Delivery, Event, SpellStarted, TokenCreated, TokenMigrated, Trade
 from pumpwatch.feeds.wanted import Wanted
+from pumpwatch.steady import SteadyClock
 from pumpwatch.symbols import matches
 from pumpwatch.threads import WorkerThread
 from pumpwatch.watched import Kind, Watch, Watched
@@ -144,7 +145,7 @@ class Watchlist(WorkerThread):
             if type(event) is Trade:
                 watch = self._watched.tokens.get(event.mint)
                 if watch is not None:
-                    watch.last_trade_us = received_at_us
+                    watch.last_trade_us = max(watch.last_trade_us, received_at_us)
                     if event.quote_mint is not None and watch.quote_mint is None:
                         self._keep(event, received_at_us)
                         continue
@@ -176,12 +177,25 @@ class Watchlist(WorkerThread):
     # This thread
 
     def work(self) -> None:
+        steady = SteadyClock(self._clock)
         while not self.stopping.is_set():
             self.pulse.beat()
-            self.turn(self._clock())
+            now = steady.time()
+            if steady.stepped_seconds:
+                self._step_clock(steady.stepped_seconds)
+            self.turn(now)
             self._wake.wait(POLL_SECONDS)
             self._wake.clear()
         self._watched.flush(self._record)
+
+    def _step_clock(self, seconds: float) -> None:
+        """The clock was set: what happened so long ago still did."""
+        logger.warning("the clock of this machine was set by {:+.0f} s", seconds)
+        self._watched.step_clock(round(seconds * 1_000_000))
+        if self._listening_since_us is not None:
+            self._listening_since_us += round(seconds * 1_000_000)
+        self._pressed_since = None if self._pressed_since is None else self._pressed_since + seconds
+        self._calm_until += seconds
 
     def turn(self, now: float) -> None:
         """Do everything that is due at the unix time *now*, once."""
@@ -308,6 +322,7 @@ class Watchlist(WorkerThread):
         if self._listening_since_us is None:
             self._listening_since_us = now_us
         for mint, watch in self._watched.unpinned():
+            watch.last_trade_us = min(watch.last_trade_us, now_us)  # a clock may have been wrong when it came
             quiet_us = now_us - max(watch.active_us, self._listening_since_us)
             if quiet_us > self._settings.idle_minutes * 60_000_000 and self._had_its_minimum(watch, now_us):
                 self._watched.end("token", mint, "idle", now_us)

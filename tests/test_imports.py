@@ -32,7 +32,7 @@ ROWS = (
             "telemetry",
             "providers",
             "symbols",
-            "process",
+            "process", "steady",
             "feeds.wanted",
         ),
     ),

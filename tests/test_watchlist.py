@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -275,6 +276,38 @@ def test_an_idle_token_leaves_and_its_place_is_free_again() -> None:
     assert desk.turn(minutes=0.1).mints == set()
     assert desk.create(B).mints == {B}
     assert desk.spells() == [("start", A, "admitted"), ("end", A, "idle"), ("start", B, "admitted")]
+
+
+@pytest.mark.parametrize("jump_seconds", [3600.0, -43_200.0])
+def test_a_clock_that_jumps_for_a_moment_lets_nobody_go(jump_seconds: float) -> None:
+    desk = Desk(max_tokens=3, minimum_watch_minutes=15, idle_minutes=30)
+    jumped = [0.0]
+    began = time.monotonic()
+    desk.list._clock = lambda: NOW + time.monotonic() - began + jumped[0]
+    desk.create(A, B)
+    desk.list.start()
+    try:
+        time.sleep(0.5)
+        jumped[0] = jump_seconds
+        desk.list.notice((trade(B),), round(desk.list._clock() * 1_000_000))  # received by the wrong clock
+        time.sleep(1.5)
+        jumped[0] = 0.0
+        time.sleep(1.5)
+    finally:
+        desk.list.stop()
+        desk.list.join(10)
+    assert desk.published[-1].mints == {A, B}
+    assert [what for what, *_ in desk.spells()] == ["start", "start"]
+
+
+def test_a_clock_that_was_set_makes_nobody_idle() -> None:
+    desk = Desk(max_tokens=1, minimum_watch_minutes=15, idle_minutes=30)
+    desk.create(A)
+    desk.now += 7200
+    desk.list._step_clock(7200.0)
+
+    assert desk.turn(minutes=29).mints == {A}
+    assert desk.turn(minutes=2).mints == set()
 
 
 def test_a_token_keeps_its_place_for_the_minimum_however_quiet() -> None:
