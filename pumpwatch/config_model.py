@@ -51,7 +51,8 @@ class PumpwatchSettings:
         Path | None,
         Setting(
             optional_path,
-            "Also log into this file; empty = standard error only. It starts anew at 10 MB, log_files old ones are kept.",
+            "Also log into this file; empty = standard error only. It starts anew at 10 MB, log_files old ones are kept. Where "
+            "standard error is a file too, as with cron, that gets warnings and worse alone then.",
         ),
     ] = None
     log_files: Annotated[int, Setting(whole(1, 1000), "How many old log files are kept beside log_file.")] = 5

@@ -229,7 +229,6 @@ class Task:
     def hints(self, _service: Service) -> list[str]:
         return [
             "it runs while you are logged on (a locked screen is no matter), and while the machine does not sleep",
-            "set [pumpwatch] log_file: nobody sees what it prints",
         ]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import stat
 import sys
 import threading
 import unicodedata
@@ -10,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
 import msgspec
 from loguru import logger
@@ -173,6 +175,7 @@ def set_up_logging(
     Send all logs to standard error and *log_file*, without *secrets*. Called again it replaces what it set up before.
 
     Args:
+        log_file: Where standard error is a file too, that gets warnings and worse alone.
         log_files: How many old ones are kept beside it.
         as_json: *log_file* gets an object a line; standard error, which people read, gets text anyway.
 
@@ -182,14 +185,26 @@ def set_up_logging(
     """
     global _redactor  # one process has one set of secrets, and any module may render text
     _redactor = Redactor(secrets)
-    sinks = [LogSink(sys.stderr)] if sys.stderr is not None else []  # a windowed Python has no standard error
+    sinks: list[tuple[LogSink, str]] = []
+    if sys.stderr is not None:  # a windowed Python has none
+        # Where cron puts it into a file, that grows for ever: all is in the one that is kept short.
+        is_twice = log_file is not None and _is_file(sys.stderr) and logger.level(level).no < logger.level("WARNING").no
+        sinks.append((LogSink(sys.stderr), "WARNING" if is_twice else level))
     if log_file is not None:
-        sinks.append(LogSink(LogFile(log_file, kept=log_files), rendered_as_json if as_json else rendered))
+        sinks.append((LogSink(LogFile(log_file, kept=log_files), rendered_as_json if as_json else rendered), level))
     logger.remove()
-    for sink in sinks:
+    for sink, least in sinks:
         # diagnose would print the variables of every frame, keys among them; the sink never raises, so nothing is to be caught.
-        logger.add(sink, level=level, format=_traceback_alone, colorize=False, diagnose=False, backtrace=False, catch=False)
+        logger.add(sink, level=least, format=_traceback_alone, colorize=False, diagnose=False, backtrace=False, catch=False)
     _take_standard_logging()
+
+
+def _is_file(stream: IO[str]) -> bool:
+    """Whether it is an ordinary file, and no terminal, pipe or journal."""
+    try:
+        return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def _traceback_alone(_record: loguru.Record) -> str:

@@ -305,3 +305,20 @@ def test_counters_lose_nothing_between_threads() -> None:
         thread.join()
 
     assert counters.snapshot() == {"messages": 4000, "bytes": 12_000}
+
+
+@pytest.mark.parametrize(("log_file", "told"), [("x.log", "grave"), (None, "plain grave")])
+def test_what_is_in_the_log_file_is_not_put_into_another_file_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log_file: str | None, told: str
+) -> None:
+    with (tmp_path / "cron.log").open("w", encoding="utf-8") as stream:
+        monkeypatch.setattr("sys.stderr", stream)
+        set_up_logging(level="INFO", log_file=None if log_file is None else tmp_path / log_file, secrets=())
+        logger.info("plain")
+        logger.warning("grave")
+        logger.remove()
+
+    lines = (tmp_path / "cron.log").read_text(encoding="utf-8").splitlines()
+    assert " ".join(line.split()[-1] for line in lines) == told
+    if log_file is not None:
+        assert "plain" in (tmp_path / log_file).read_text(encoding="utf-8")

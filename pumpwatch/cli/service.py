@@ -52,7 +52,7 @@ def _install(arguments: argparse.Namespace) -> int:
     if reason := unfit(service):
         raise UsageError(f"{visible(service.directory, limit=300)} {reason}: move pumpwatch to another folder")
     kind = _kind(arguments.kind, machine)
-    for line in warnings(settings, os.environ):
+    for line in warnings(settings, os.environ, kind=kind.name):
         print_text(line)
     if not arguments.dry_run:
         _try(service)
@@ -152,7 +152,7 @@ def service_here(config: Path | None, *, executable: str = sys.executable) -> Se
     )
 
 
-def warnings(settings: Settings, environ: Mapping[str, str]) -> list[str]:
+def warnings(settings: Settings, environ: Mapping[str, str], *, kind: str) -> list[str]:
     """What will not be as the user of this terminal expects, a sentence each."""
     found = []
     only_here = sorted(name for name in environ if (name.startswith("PUMPWATCH_") and name != CONFIG_NAME) or name in _SECRETS)
@@ -162,6 +162,9 @@ def warnings(settings: Settings, environ: Mapping[str, str]) -> list[str]:
     pid = _worker(settings)
     if pid is not None:
         found.append(f"note: a worker (pid {pid}) runs already; the service takes over when that one ends")
+    if settings.pumpwatch.log_file is None and kind != "systemd":
+        why = "nobody sees what is printed there" if kind == "task" else "what it prints goes into a file that grows for ever"
+        found.append(f"note: set [pumpwatch] log_file, such as pumpwatch.log, which is kept short; without it {why}")
     return found
 
 
