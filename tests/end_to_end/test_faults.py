@@ -46,6 +46,9 @@ OTHER_FAULTS = (
     "kill",
 )
 
+#: Tried elsewhere: in test_hanging.py, and in the soak (tests/scripts/test_soak.py).
+ELSEWHERE = ("hang", "clock")
+
 #: Gaps of single tokens, which the subscriptions and the chain of their trades show.
 FOUND_LATER = {"watched", "break", "doubt", "tail"}
 
@@ -61,7 +64,7 @@ IMPATIENT = {
 
 
 def test_every_fault_of_the_simulator_is_in_one_of_these_tests() -> None:
-    assert {name for name, _ in CONNECTION_FAULTS} | {*MESSAGE_FAULTS, *OTHER_FAULTS} == set(FAULTS)
+    assert {name for name, _ in CONNECTION_FAULTS} | {*MESSAGE_FAULTS, *OTHER_FAULTS, *ELSEWHERE} == set(FAULTS)
 
 
 def recording(worker: RealWorker, simulator: Simulator, **settings: str) -> None:
