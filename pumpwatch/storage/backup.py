@@ -11,6 +11,7 @@ long (9 s), in one statement that shows no progress. The copy is forced onto the
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import sqlite3
 import time
@@ -158,7 +159,7 @@ def _exists(target: Path) -> UsageError:
 def _sweep(target: Path) -> None:
     """Take out what a backup to the same name left when it was killed."""
     with contextlib.suppress(OSError):
-        for left in target.parent.glob(f".{target.name}.*.part*"):
+        for left in target.parent.glob(f".{glob.escape(target.name)}.*.part*"):
             pid = left.name.removeprefix(f".{target.name}.").partition(".")[0]
             if pid.isdecimal() and not psutil.pid_exists(int(pid)):
                 left.unlink(missing_ok=True)
