@@ -30,10 +30,10 @@ from pumpwatch.building import Parts
 from pumpwatch.config import Settings
 from pumpwatch.errors import AllFeedsRefused, DatabaseBusy, StopError
 from pumpwatch.events import Covered, GapOpened, RunEnded, RunStarted
-from pumpwatch.feeds.feed import Feed
 from pumpwatch.measuring import Measuring
 from pumpwatch.metrics_server import MetricsServer
 from pumpwatch.notify import Notifier
+from pumpwatch.reporting import heartbeat, status_of
 from pumpwatch.session_writer import Recording
 from pumpwatch.status import FeedStatus, Status, StatusFile, StatusUnreadable
 from pumpwatch.storage.lock import WriterLock
@@ -267,7 +267,7 @@ class Supervisor:
             self._tell_covered()
             self._write_status()
         if self._is_due("heartbeat", now, _HEARTBEAT_SECONDS):
-            self._log_heartbeat()
+            logger.info("{}", heartbeat(self._parts))
         gap = parts.restart_gap
         if gap is not None and all(feed.is_complete() for feed in parts.feeds_of_trades()):
             # The clock may have been set since, or was wrong when the last data came: the longer stretch holds all of it.
@@ -350,26 +350,7 @@ class Supervisor:
     def _write_status(self) -> None:
         if self._state == "stuck":
             return
-        parts = self._parts
-        alarm = parts.drift.alarm
-        self._told = Status(
-            pid=os.getpid(),
-            started_at=self._started_at,
-            written_at=time.time(),
-            version=pumpwatch.__version__,
-            state=self._state,
-            feeds={feed.source: _feed_status(feed) for feed in parts.feeds},
-            queue_depth=parts.intake.depth,
-            spilled=parts.intake.spilled,
-            last_commit_at=parts.store.last_commit_at,
-            trades=parts.store.trades,
-            watched=parts.watchlist.watched(),
-            gaps_open=parts.store.gaps_open,
-            backfill=None if parts.backfill is None else parts.backfill.state(),
-            alarm=None if alarm is None else alarm.text,
-            costs=parts.budget.costs(time.time()),
-            shed=parts.shedding.shed,
-        )
+        self._told = status_of(self._parts, state=self._state, started_at=self._started_at)
         self._status_file.write(self._told)
 
     def _write_early_status(self, state: str, *, reason: str | None = None) -> None:
@@ -386,30 +367,3 @@ class Supervisor:
                 feeds={name: waiting for name, is_enabled in feeds if is_enabled and reason is not None},
             )
         )
-
-    def _log_heartbeat(self) -> None:
-        parts = self._parts
-        feeds = ", ".join(f"{state.name} {state.state} {state.messages} messages" for state in (f.state() for f in parts.feeds))
-        repairs = "no backfill" if parts.backfill is None else f"backfill {parts.backfill.state().state}"
-        logger.info(
-            "{} trades, {} watched, {} queued, {} spilled, {} gaps open; {}, {}",
-            parts.store.trades,
-            parts.watchlist.watched(),
-            parts.intake.depth,
-            parts.intake.spilled,
-            parts.store.gaps_open,
-            feeds,
-            repairs,
-        )
-
-
-def _feed_status(feed: Feed) -> FeedStatus:
-    state = feed.state()
-    return FeedStatus(
-        state=state.state,
-        since=state.since,
-        last_data_at=state.last_data_at,
-        messages=state.messages,
-        trades=state.trades,
-        reason=state.reason or None,
-    )

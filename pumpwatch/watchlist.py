@@ -108,6 +108,7 @@ class Watchlist(WorkerThread):
         self._most = places if everything or provider_tokens is None else min(places, provider_tokens)
         self._listening = listening
         self._clock = clock
+        self._steady = SteadyClock(clock)
         self._watched = Watched(settings, most=places, spells=spells, quote_mints=quote_mints, suspended=suspended)
         answers = {"watch add": self._add_asked, "watch remove": self._remove_asked, **(handlers or {})}
         self._box = CommandBox(commands, handlers=answers, clock=clock) if commands is not None else None
@@ -177,16 +178,19 @@ class Watchlist(WorkerThread):
     # This thread
 
     def work(self) -> None:
-        steady = SteadyClock(self._clock)
         while not self.stopping.is_set():
             self.pulse.beat()
-            now = steady.time()
-            if steady.stepped_seconds:
-                self._step_clock(steady.stepped_seconds)
-            self.turn(now)
+            self.step()
             self._wake.wait(POLL_SECONDS)
             self._wake.clear()
         self._watched.flush(self._record)
+
+    def step(self) -> None:
+        """Do everything that is due now, by a clock that does not jump."""
+        now = self._steady.time()
+        if self._steady.stepped_seconds:
+            self._step_clock(self._steady.stepped_seconds)
+        self.turn(now)
 
     def _step_clock(self, seconds: float) -> None:
         """The clock was set: what happened so long ago still did."""

@@ -76,7 +76,7 @@ ROWS = (
         "metrics_server",
         "small_server",
     ),
-    ("building", "supervisor", "measuring", "watchdog", "notify"),
+    ("building", "reporting", "supervisor", "measuring", "watchdog", "notify"),
     ("audit", "report", "export", "export_file", "export_parquet", "export_text"),
     ("service", "service_steps", "service_text"),
     ("simulator",),

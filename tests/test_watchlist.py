@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from pumpwatch.events import (
     Trade,
 )
 from pumpwatch.feeds.wanted import Wanted
+from pumpwatch.steady import SteadyClock
 from pumpwatch.symbols import matches
 from pumpwatch.watched import MOST_WALLETS
 from pumpwatch.watchlist import Watchlist
@@ -281,21 +281,20 @@ def test_an_idle_token_leaves_and_its_place_is_free_again() -> None:
 @pytest.mark.parametrize("jump_seconds", [3600.0, -43_200.0])
 def test_a_clock_that_jumps_for_a_moment_lets_nobody_go(jump_seconds: float) -> None:
     desk = Desk(max_tokens=3, minimum_watch_minutes=15, idle_minutes=30)
-    jumped = [0.0]
-    began = time.monotonic()
-    desk.list._clock = lambda: NOW + time.monotonic() - began + jumped[0]
+    passed = [0.0]
+    desk.list._steady = SteadyClock(lambda: desk.now, lambda: passed[0])
     desk.create(A, B)
-    desk.list.start()
-    try:
-        time.sleep(0.5)
-        jumped[0] = jump_seconds
-        desk.list.notice((trade(B),), round(desk.list._clock() * 1_000_000))  # received by the wrong clock
-        time.sleep(1.5)
-        jumped[0] = 0.0
-        time.sleep(1.5)
-    finally:
-        desk.list.stop()
-        desk.list.join(10)
+
+    def step(seconds: float, *, set_by: float = 0.0) -> None:
+        passed[0] += seconds
+        desk.now += seconds + set_by
+        desk.list.step()
+
+    step(1.0)
+    step(1.0, set_by=jump_seconds)
+    desk.list.notice((trade(B),), round(desk.now * 1_000_000))  # received by the wrong clock
+    step(1.5)
+    step(1.0, set_by=-jump_seconds)
     assert desk.published[-1].mints == {A, B}
     assert [what for what, *_ in desk.spells()] == ["start", "start"]
 

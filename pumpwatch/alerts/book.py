@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final, NamedTuple, TypeAlias
 
+import msgspec
+
 from pumpwatch.alerts.condition import Condition
 from pumpwatch.events import AlertRaised, AlertResolved
 
@@ -37,14 +39,13 @@ class Book:
         self._quiet_until: dict[_Key, float] = {}
 
     def update(
-        self, conditions: Iterable[Condition], *, now: float, now_us: int, to_send: bool
+        self, conditions: Iterable[Condition], *, now: float, now_us: int
     ) -> tuple[list[AlertRaised], list[AlertResolved]]:
         """
         Take what is so now; return what is new and what is over.
 
         Args:
             now: Monotonic seconds; *now_us* unix microseconds, for the rows.
-            to_send: There is somebody to send them to.
 
         """
         present = {(condition.rule, condition.subject): condition for condition in conditions}
@@ -65,7 +66,6 @@ class Book:
                         text=condition.text,
                         value=condition.value,
                         threshold=condition.threshold,
-                        to_send=to_send,
                     )
                 )
         return raised, resolved
@@ -104,7 +104,7 @@ class Rationing:
             return alert
         text = f"{alert.text} ({self._left_out} market alerts were left out before this one: [alerts] most_per_hour)"
         self._left_out = 0
-        return AlertRaised(**{name: getattr(alert, name) for name in alert.__struct_fields__} | {"text": text})
+        return msgspec.structs.replace(alert, text=text)
 
 
 def _duration(seconds: float) -> str:

@@ -131,6 +131,9 @@ class Sender(WorkerThread):
             self.pulse.beat()
             with contextlib.suppress(queue.Empty):
                 self.turn(self._waiting.get(timeout=_LOOK_SECONDS))
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._note(self._waiting.get_nowait(), sent=False, attempts=0)
 
     def turn(self, alert: AlertRaised | AlertResolved) -> None:
         """Send one, to everybody."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
+import msgspec
 from loguru import logger
 
 from pumpwatch.alerts.book import Book, Rationing
@@ -97,15 +98,14 @@ class Alerts(WorkerThread):
                 self._newest.close()
             if self.sender is not None:
                 self.sender.join(1.0)
+            self._keep()
 
     def turn(self, now: float, wall_seconds: float) -> None:
         """One look at what is new (*now*: monotonic seconds; *wall_seconds*: unix)."""
         now_us = int(wall_seconds * 1_000_000)
         vitals, self._vitals = self._vitals, None
         if vitals is not None:
-            raised, resolved = self._book.update(
-                self._rules.judge(vitals, now), now=now, now_us=now_us, to_send=self.sender is not None
-            )
+            raised, resolved = self._book.update(self._rules.judge(vitals, now), now=now, now_us=now_us)
             for alert in raised:
                 logger.log(_LEVELS[alert.severity], "alert: {}: {}", alert.rule, alert.text)
                 self._pass_on(alert)
@@ -133,12 +133,12 @@ class Alerts(WorkerThread):
                 self._pass_on(alert)
 
     def _pass_on(self, alert: AlertRaised | AlertResolved) -> None:
-        if self.sender is not None:
-            if isinstance(alert, AlertRaised):
-                alert = AlertRaised(**{name: getattr(alert, name) for name in alert.__struct_fields__} | {"to_send": True})
-            self.sender.put(alert)
+        if isinstance(alert, AlertRaised):
+            alert = msgspec.structs.replace(alert, to_send=self.sender is not None)
         with self._lock:
-            self._untold.append(alert)
+            self._untold.append(alert)  # before what becomes of it, which the sender may tell at once
+        if self.sender is not None:
+            self.sender.put(alert)
 
     def _keep(self, *events: Event) -> None:
         """Tell what has happened; what finds no room is told with the next. From the sender's thread too."""

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Final
 
 from pumpwatch.errors import UsageError
-from pumpwatch.simulator.faults import FAULTS, clock_marker, hang_marker
+from pumpwatch.simulator.faults import FAULTS
 from pumpwatch.simulator.grading import grade, recorded_count
 from pumpwatch.simulator.limits import PROVIDERS
+from pumpwatch.simulator.markers import clock_marker, hang_marker
 from pumpwatch.simulator.proof import Claims, claims, examine
 from pumpwatch.simulator.report import summary
 from pumpwatch.simulator.simulator import Simulator

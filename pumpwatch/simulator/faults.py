@@ -14,6 +14,7 @@ from solders.signature import Signature
 
 from pumpwatch.simulator.deals import UpgradeKind
 from pumpwatch.simulator.delivered import Feed
+from pumpwatch.simulator.markers import clock_marker, disk_full_marker, hang_marker
 from pumpwatch.simulator.poison import BAD_UTF8, pumpportal_poison, solana_poison
 
 if TYPE_CHECKING:
@@ -272,11 +273,6 @@ def _hold_lock(database: Path, seconds: float, stopping: threading.Event) -> Non
         connection.close()
 
 
-def disk_full_marker(database: Path) -> Path:
-    """While this file exists, a worker under :mod:`worker_faults` has no room left on its disk."""
-    return database.with_name(database.name + ".disk_full")
-
-
 def _disk_full(simulator: Simulator, options: Options) -> str | None:
     database = simulator.database
     if database is None:
@@ -293,22 +289,12 @@ def _fill_disk(marker: Path, seconds: float, stopping: threading.Event) -> None:
         marker.unlink(missing_ok=True)
 
 
-def hang_marker(database: Path) -> Path:
-    """While this file exists, a worker under :mod:`worker_faults` hangs in its next transaction. The next worker removes it."""
-    return database.with_name(database.name + ".hang")
-
-
 def _hang(simulator: Simulator, options: Options) -> str | None:
     del options
     if simulator.database is None or not simulator.database.exists():
         return None
     hang_marker(simulator.database).touch()
     return "the worker's next transaction never ends"
-
-
-def clock_marker(database: Path) -> Path:
-    """While this file exists, the clock of a worker under :mod:`worker_faults` is wrong by the seconds in it."""
-    return database.with_name(database.name + ".clock")
 
 
 def _clock(simulator: Simulator, options: Options) -> str | None:

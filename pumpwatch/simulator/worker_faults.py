@@ -13,7 +13,7 @@ from weakref import WeakSet
 
 import sqlalchemy as sa
 
-from pumpwatch.simulator.faults import clock_marker, disk_full_marker, hang_marker
+from pumpwatch.simulator.markers import clock_marker, disk_full_marker, hang_marker
 
 #: SQLite's own default: no limit that anybody reaches.
 _NO_LIMIT: Final = 4_294_967_294

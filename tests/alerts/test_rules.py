@@ -29,9 +29,7 @@ class Judge:
 
     def look(self, measured: Vitals, seconds: float = 2.0) -> tuple[list[str], list[str]]:
         self.now += seconds
-        raised, resolved = self._book.update(
-            self._rules.judge(measured, self.now), now=self.now, now_us=int(self.now * _US), to_send=False
-        )
+        raised, resolved = self._book.update(self._rules.judge(measured, self.now), now=self.now, now_us=int(self.now * _US))
         return [f"{one.rule} {one.subject}".strip() for one in raised], [one.rule for one in resolved]
 
     def over(self, measured: Vitals, seconds: float) -> tuple[list[str], list[str]]:
@@ -187,7 +185,7 @@ def test_whatever_happens_each_alert_is_raised_once_and_then_resolved_once(seed:
     now = 0.0
     for measured in story():
         now += chance.choice([2.0, 30.0])
-        raised, resolved = book.update(rules.judge(measured, now), now=now, now_us=int(now * _US), to_send=False)
+        raised, resolved = book.update(rules.judge(measured, now), now=now, now_us=int(now * _US))
         for over in resolved:
             open_now.remove((over.rule, over.subject))
             assert over.resolved_at_us >= over.raised_at_us
@@ -202,11 +200,11 @@ def test_alerts_that_an_earlier_run_left_open_are_taken_up() -> None:
     rules = Rules(AlertsSettings(silent_seconds=0.0))
     down = quiet(feeds=(feed(state="connecting"),))
 
-    raised, resolved = book.update(rules.judge(down, 101.0), now=101.0, now_us=7, to_send=False)
+    raised, resolved = book.update(rules.judge(down, 101.0), now=101.0, now_us=7)
 
     assert raised == []
     assert [(over.rule, over.raised_at_us) for over in resolved] == [("database", 6)]
-    up = book.update(rules.judge(quiet(feeds=(feed(),)), 102.0), now=102.0, now_us=8, to_send=False)
+    up = book.update(rules.judge(quiet(feeds=(feed(),)), 102.0), now=102.0, now_us=8)
     assert [(over.rule, over.raised_at_us) for over in up[1]] == [("feed down", 5)]
 
 
@@ -225,7 +223,7 @@ def test_market_alerts_are_rationed_and_what_was_left_out_is_said() -> None:
 def test_a_resolved_alert_says_how_long_it_lasted() -> None:
     book = Book(cooldown_seconds=0)
     rules = Rules(AlertsSettings())
-    book.update(rules.judge(quiet(alarm="changed"), 0.0), now=0.0, now_us=0, to_send=True)
-    _, [over] = book.update([], now=600.0, now_us=600 * _US, to_send=True)
+    book.update(rules.judge(quiet(alarm="changed"), 0.0), now=0.0, now_us=0)
+    _, [over] = book.update([], now=600.0, now_us=600 * _US)
     assert isinstance(over, AlertResolved)
     assert over.text == "over: programs changed, after 10 minutes"

@@ -103,14 +103,35 @@ def test_putting_never_waits_and_what_is_too_much_is_marked_failed(receiver: Rec
     receiver.hold.set()
 
 
-def test_a_stop_ends_the_waits_between_tries(running: Callable[..., Sender]) -> None:
-    sender = Sender(["json://127.0.0.1:9/gone"], tell=lambda _: None, first_wait_seconds=60)
+def test_a_stop_ends_the_waits_between_tries_and_nothing_stays_pending() -> None:
+    told: list[AlertSent] = []
+    sender = Sender(["json://127.0.0.1:9/gone"], tell=told.append, first_wait_seconds=60)
     sender.start()
-    sender.put(alert())
-    time.sleep(0.5)
+    sender.put(alert(1))
+    sender.put(alert(2))
+    until(lambda: sender.pulse.alive_until > time.monotonic() + 30)  # it waits for its second try
     sender.stop()
     sender.join(10)
     assert not sender.is_alive()
+    assert [(one.raised_at_us, one.outcome) for one in told] == [(1, "failed"), (2, "failed")]
+
+
+def test_the_row_of_an_alert_is_told_before_what_became_of_it(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Store.open(tmp_path / "record.db", origin="simulator").close()
+    told: list[Event] = []
+
+    def tell(*events: Event) -> bool:
+        told.extend(events)
+        return True
+
+    alerts = Alerts(AlertsSettings(urls=(receiver.url,)), database=tmp_path / "record.db", tell=tell)
+    assert alerts.sender is not None
+    monkeypatch.setattr(alerts.sender, "put", alerts.sender.turn)  # sent before anything else can happen
+    alerts.take(quiet(alarm="changed"))
+    alerts.turn(1000.0, 1000.0)
+    assert [type(event).__name__ for event in told] == ["AlertRaised", "AlertSent"]
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,9 @@ from websockets.exceptions import ConnectionClosed, ConnectionClosedError, Inval
 from websockets.sync.client import ClientConnection
 
 from pumpwatch.simulator import chain
-from pumpwatch.simulator.faults import FAULTS, disk_full_marker
+from pumpwatch.simulator.faults import FAULTS
 from pumpwatch.simulator.logs import log_lines
+from pumpwatch.simulator.markers import disk_full_marker
 from pumpwatch.simulator.simulator import Simulator
 from pumpwatch.simulator.transaction import Transaction
 from pumpwatch.simulator.worker_faults import install

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 import random
 import sqlite3
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from msgspec.structs import replace
+from real_coin import real_trades
 from storage_samples import MINT, chain_trade, message_trade
 
 from pumpwatch.events import Delivery, Event, TokenCreated, Trade, TradesDropped
@@ -56,37 +56,6 @@ def folded(path: Path) -> dict[str, list[tuple[Any, ...]]]:
             rebuild(connection, token_id)
     engine.dispose()
     return figures(copy)
-
-
-def real_trades(corpus: Path) -> list[Trade]:
-    """Trades of a real coin, many of them two in one transaction, in the order of the file."""
-    trades = []
-    places: dict[str, int] = {}
-    with next(iter(sorted((corpus / "trades").glob("FCuk*.csv")))).open(encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            signature = row["transaction_signature"]
-            places[signature] = places.get(signature, -1) + 1
-            is_buy = row["is_buy"] == "true"
-            quote, fees = int(row["amount_in_sol"]), int(row["fee_amount"]) + int(row["creator_fee_amount"])
-            trades.append(
-                chain_trade(
-                    signature=signature,
-                    event_index=places[signature],
-                    mint=row["token_address"],
-                    wallet=row["wallet_address"],
-                    is_buy=is_buy,
-                    token_amount=int(row["amount_in_token"]),
-                    quote_amount=quote,
-                    trader_quote_amount=quote + fees if is_buy else quote - fees,
-                    virtual_token_reserves=int(row["virtual_token_reserves"]),
-                    virtual_quote_reserves=int(row["virtual_sol_reserves"]),
-                    real_token_reserves=int(row["real_token_reserves"]),
-                    real_quote_reserves=int(row["real_sol_reserves"]),
-                    slot=int(row["block_num"]),
-                    block_time=int(row["block_time"]),
-                )
-            )
-    return trades
 
 
 def told_by_pumpportal(trade: Trade) -> Trade:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import random
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -14,7 +13,8 @@ import pytest
 import sqlalchemy as sa
 from audit_samples import FIRST_SLOT, NOW, Token
 from msgspec.structs import replace
-from storage_samples import chain_trade, message_trade
+from real_coin import real_trades
+from storage_samples import message_trade
 
 from pumpwatch.audit import audit
 from pumpwatch.events import Delivery, Event, GapOpened, TokenCreated, Trade
@@ -116,35 +116,6 @@ def verdicts(path: Path) -> list[tuple[Any, ...]]:
             )
             for one in audit(evidence)
         ]
-
-
-def real_trades(corpus: Path) -> list[Trade]:
-    """Trades of a real coin: many wallets, several in a slot, many minutes."""
-    trades = []
-    places: dict[str, int] = {}
-    with next(iter(sorted((corpus / "trades").glob("FCuk*.csv")))).open(encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            signature = row["transaction_signature"]
-            places[signature] = places.get(signature, -1) + 1
-            trades.append(
-                chain_trade(
-                    signature=signature,
-                    event_index=places[signature],
-                    mint=row["token_address"],
-                    wallet=row["wallet_address"],
-                    is_buy=row["is_buy"] == "true",
-                    token_amount=int(row["amount_in_token"]),
-                    quote_amount=int(row["amount_in_sol"]),
-                    trader_quote_amount=int(row["amount_in_sol"]),
-                    virtual_token_reserves=int(row["virtual_token_reserves"]),
-                    virtual_quote_reserves=int(row["virtual_sol_reserves"]),
-                    real_token_reserves=int(row["real_token_reserves"]),
-                    real_quote_reserves=int(row["real_sol_reserves"]),
-                    slot=int(row["block_num"]),
-                    block_time=int(row["block_time"]),
-                )
-            )
-    return trades
 
 
 def nearly_in_order(trades: list[Trade], chance: random.Random) -> list[Trade]:
