@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,54 +10,19 @@ from typing import Any
 
 import pytest
 from cli_samples import Record, Run
+from serving_worker import ServingWorker
 
 from pumpwatch import read
 from pumpwatch.cli.output import AnswerIsNo
-from pumpwatch.commands import CommandBox, directory_of
 from pumpwatch.errors import UsageError
 from pumpwatch.retention import handlers
-from pumpwatch.storage.intake import Intake
-from pumpwatch.storage.lock import WriterLock, beside
-from pumpwatch.storage.store import Store
-from pumpwatch.threads import Deadline
-from pumpwatch.writer import Writer
 
 SHOWN = ("SELECT * FROM token_board ORDER BY mint", "SELECT * FROM position_board ORDER BY 1, 3", "SELECT * FROM minutes")
 
 
-class Worker:
-    """What of a worker matters here: it holds the lock, writes, prunes, and serves what is asked."""
-
-    def __init__(self, record: Record, *, knows: bool = True) -> None:
-        path = record.database
-        self.lock = WriterLock(path)
-        self.lock.acquire()
-        store = Store.open(path, origin="simulator")
-        pruner = store.pruner(trade_days=0.0, max_bytes=0)
-        intake = Intake(beside(path, "spill"), queue_size=100, spill_bytes=1_000_000, now_us=0)
-        self.writer = Writer(store, intake, batch_size=50, pruner=pruner)
-        self.box = CommandBox(directory_of(path), handlers=handlers(pruner) if knows else {})
-        self.stopping = threading.Event()
-        self.server = threading.Thread(target=self.serve)
-        self.writer.start()
-        self.server.start()
-
-    def serve(self) -> None:
-        while not self.stopping.wait(0.02):
-            self.box.serve()
-
-    def end(self) -> None:
-        self.stopping.set()
-        self.server.join(10)
-        self.writer.finish(Deadline(5))
-        self.writer.join(10)
-        self.lock.release()
-        assert self.writer.error is None
-
-
 @pytest.fixture
-def worker(record: Record) -> Iterator[Worker]:
-    running = Worker(record)
+def worker(record: Record) -> Iterator[ServingWorker]:
+    running = ServingWorker(record.database, lambda _intake, pruner: handlers(pruner))
     yield running
     running.end()
 
@@ -86,7 +50,7 @@ def test_without_a_worker_it_takes_them_out_itself_and_all_else_stays(run: Run, 
     assert run("db", "prune", "--older-than", "1", "--json").json()["trades"] == 0
 
 
-def test_the_running_worker_takes_them_out(run: Run, record: Record, worker: Worker) -> None:
+def test_the_running_worker_takes_them_out(run: Run, record: Record, worker: ServingWorker) -> None:
     outcome = run("db", "prune", "--older-than", "1")
 
     assert outcome.status == 0
@@ -95,7 +59,7 @@ def test_the_running_worker_takes_them_out(run: Run, record: Record, worker: Wor
 
 
 def test_a_worker_that_does_not_know_it_is_told(run: Run, record: Record) -> None:
-    running = Worker(record, knows=False)
+    running = ServingWorker(record.database)
     try:
         with pytest.raises(AnswerIsNo, match="knows no command db prune"):
             run("db", "prune", "--older-than", "1")

@@ -3,52 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
 from collections.abc import Iterator
 
 import pytest
 from cli_samples import Record, Run
 from kept_samples import kept, trade_payload
+from serving_worker import ServingWorker
 from storage_samples import MINT, SIGNATURE
 
 from pumpwatch.cli.output import AnswerIsNo
-from pumpwatch.commands import CommandBox, directory_of
 from pumpwatch.events import Delivery
 from pumpwatch.redecode import COMMAND, handler
-from pumpwatch.storage.intake import Intake
-from pumpwatch.storage.lock import WriterLock, beside
 from pumpwatch.storage.store import Store
-from pumpwatch.threads import Deadline
-from pumpwatch.writer import Writer
-
-
-class Worker:
-    """What of a worker matters here: it holds the lock, writes, and serves what is asked."""
-
-    def __init__(self, record: Record, *, knows: bool = True) -> None:
-        path = record.database
-        self.lock = WriterLock(path)
-        self.lock.acquire()
-        self.intake = Intake(beside(path, "spill"), queue_size=100, spill_bytes=1_000_000, now_us=0)
-        self.writer = Writer(Store.open(path, origin="simulator"), self.intake, batch_size=50)
-        handlers = {COMMAND: handler(path, self.intake)} if knows else {}
-        self.box = CommandBox(directory_of(path), handlers=handlers)
-        self.stopping = threading.Event()
-        self.server = threading.Thread(target=self.serve)
-        self.writer.start()
-        self.server.start()
-
-    def serve(self) -> None:
-        while not self.stopping.wait(0.02):
-            self.box.serve()
-
-    def end(self) -> None:
-        self.stopping.set()
-        self.server.join(10)
-        self.writer.finish(Deadline(5))
-        self.writer.join(10)
-        self.lock.release()
-        assert self.writer.error is None
 
 
 @pytest.fixture
@@ -62,8 +28,8 @@ def unread(record: Record) -> Record:
 
 
 @pytest.fixture
-def worker(unread: Record) -> Iterator[Worker]:
-    running = Worker(unread)
+def worker(unread: Record) -> Iterator[ServingWorker]:
+    running = ServingWorker(unread.database, lambda intake, _pruner: {COMMAND: handler(unread.database, intake)})
     yield running
     running.end()
 
@@ -91,7 +57,7 @@ def test_without_a_worker_it_stores_them_itself(run: Run, unread: Record) -> Non
     assert trades_of(unread) == BOTH
 
 
-def test_the_running_worker_stores_them(run: Run, unread: Record, worker: Worker) -> None:
+def test_the_running_worker_stores_them(run: Run, unread: Record, worker: ServingWorker) -> None:
     outcome = run("db", "redecode", "--json")
     assert outcome.status == 0
     assert outcome.json() == {
@@ -110,7 +76,7 @@ def test_with_nothing_kept_it_says_so(run: Run) -> None:
 
 
 def test_a_worker_that_does_not_know_it_is_told(run: Run, unread: Record) -> None:
-    running = Worker(unread, knows=False)
+    running = ServingWorker(unread.database)
     try:
         with pytest.raises(AnswerIsNo, match="knows no command db redecode"):
             run("db", "redecode")
