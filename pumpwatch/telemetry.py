@@ -157,6 +157,8 @@ class _StandardLogging(logging.Handler):
     """Pass on what libraries say through the standard library's logging."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info and isinstance(record.exc_info[1], KeyboardInterrupt):
+            return  # Ctrl-C is no trouble of the library in whose lines it came: who raised it tells what it ends
         try:
             level: str | int = logger.level(record.levelname).name
         except ValueError:
