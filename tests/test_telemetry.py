@@ -292,10 +292,7 @@ def test_setting_up_again_replaces_and_doubles_nothing(log: LogReader, tmp_path:
 
 def test_ctrl_c_inside_of_a_library_is_no_error_of_it(log: LogReader) -> None:
     pool = logging.getLogger("sqlalchemy.pool.impl.QueuePool")
-    try:
-        raise KeyboardInterrupt
-    except KeyboardInterrupt:
-        pool.exception("Exception during reset or similar")
+    pool.error("Exception during reset or similar", exc_info=KeyboardInterrupt())
     pool.error("something else")
 
     assert [line.split("Z ", 1)[1] for line in log.lines()] == ["ERROR    sqlalchemy.pool.impl.QueuePool: something else"]
