@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
 
+from pumpwatch.config_dashboard import SHORTEST_TOKEN, DashboardSettings
 from pumpwatch.config_endpoint import Endpoint, beyond_host, secret_parts
 from pumpwatch.config_file import CONFIG_NAME, RawSettings, RawValue, variable_name
 from pumpwatch.config_model import (
@@ -41,6 +42,7 @@ __all__ = [
     "BackfillSettings",
     "BudgetSettings",
     "ConnectionSettings",
+    "DashboardSettings",
     "Endpoint",
     "HeliusSettings",
     "MetricsSettings",
@@ -124,6 +126,7 @@ class _Builder:
             self._put_endpoint(found["prices"], "prices", "url", "endpoint", "", None, "")
         self._put_paths(found["pumpwatch"])
         self._guard_alert_urls(found["alerts"])
+        self._guard_dashboard(found["dashboard"])
         settings = Settings(
             **{section: of(**found[section]) for section, of in SECTIONS.items()},
             config_file=self._file,
@@ -200,6 +203,18 @@ class _Builder:
         if urls and raw is not None and not raw.is_private:
             name = variable_name("alerts", "urls")
             self._problems.append(f"{raw.where} is a secret: put it into .env beside this file, as {name}=...")
+
+    def _guard_dashboard(self, values: dict[str, Any]) -> None:
+        """What only those with the token may see is not to be seen by others, and the token by nobody."""
+        token: str | None = values.get("token")
+        raw = self._raw.values.get(("dashboard", "token"))
+        if token is not None and raw is not None:
+            self._secrets.append(token)
+            if not raw.is_private:
+                name = variable_name("dashboard", "token")
+                self._problems.append(f"{raw.where} is a secret: put it into .env beside this file, as {name}=...")
+            if len(token) < SHORTEST_TOKEN:
+                self._problems.append(f"{raw.where} is shorter than {SHORTEST_TOKEN} characters: others could guess it")
 
     def _put_paths(self, values: dict[str, Any]) -> None:
         database = self._home / values.get("database", PumpwatchSettings().database)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_type_hints
 
+from pumpwatch.config_dashboard import DashboardSettings
 from pumpwatch.config_endpoint import Endpoint
 from pumpwatch.config_operations import AlertsSettings, MetricsSettings, RetentionSettings
 from pumpwatch.config_setting import Key, Setting
@@ -322,6 +323,7 @@ class Settings:
     metadata: MetadataSettings = MetadataSettings()
     alerts: AlertsSettings = field(default_factory=AlertsSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    dashboard: DashboardSettings = field(default_factory=DashboardSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     config_file: Path | None = None
     directory: Path = Path()
@@ -342,6 +344,7 @@ SECTIONS: Final[dict[str, type[Any]]] = {
     "metadata": MetadataSettings,
     "alerts": AlertsSettings,
     "metrics": MetricsSettings,
+    "dashboard": DashboardSettings,
     "retention": RetentionSettings,
 }
 

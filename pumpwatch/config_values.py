@@ -163,6 +163,21 @@ def host_names(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def host_name(text: str) -> str:
+    """One name or address of a host, without port, in lower case."""
+    found = host_names(text)
+    if len(found) != 1:
+        raise ValueError("must be one name or address of a host")
+    return found[0]
+
+
+def secret_or_none(text: str) -> str | None:
+    """A secret of printable characters without blanks, or nothing. What is wrong with it is said without showing it."""
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("has blanks or characters beyond ASCII: use letters and digits")
+    return text or None
+
+
 def optional_path(text: str) -> Path | None:
     return from_home(Path(text)) if text else None
 

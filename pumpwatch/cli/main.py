@@ -46,6 +46,7 @@ _MODULES: Final = {
     "replay": "replay",
     "audit": "audit",
     "backfill": "backfill",
+    "dashboard": "dashboard",
     "watch": "watch",
     "alerts": "alerts",
     "db": "db",

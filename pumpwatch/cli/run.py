@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-
-from loguru import logger
 
 from pumpwatch.cli.hung import end_hung_worker
+from pumpwatch.cli.signals import stop_signals
 from pumpwatch.config import Settings
 from pumpwatch.error_reports import end_process
 from pumpwatch.errors import AlreadyRunning, UsageError
@@ -22,19 +17,6 @@ from pumpwatch.session_writer import Recording
 from pumpwatch.storage.lock import beside
 from pumpwatch.supervisor import Supervisor
 from pumpwatch.telemetry import visible
-
-
-class _Signals:
-    """A plain flag: anything more in a handler can deadlock the main thread."""
-
-    def __init__(self) -> None:
-        self.received: int | None = None
-
-    def __call__(self, number: int, _frame: FrameType | None) -> None:
-        self.received = number
-
-    def requested(self) -> bool:
-        return self.received is not None
 
 
 def run_worker(
@@ -78,7 +60,7 @@ def run_worker(
     def record_until_stopped() -> int:
         # A process that hangs is ended from within, without any of Python's own last steps, which may hang as well.
         supervisor = Supervisor(settings, origin=origin, provider=provider, folder=folder, record=record, end=end_process)
-        with _stop_signals() as signals:
+        with stop_signals() as signals:
             return supervisor.run(stop_requested=signals.requested, for_seconds=for_seconds)
 
     try:
@@ -105,18 +87,3 @@ def _must_wait(settings: Settings) -> bool:
     endpoints += [feed.ws for feed in (settings.helius,) if feed.enabled]
     waits = [stored_wait(state_folder(), endpoint, now=time.time()) for endpoint in endpoints]
     return bool(waits) and all(wait is not None and wait.state == "refused" for wait in waits)
-
-
-@contextmanager
-def _stop_signals() -> Iterator[_Signals]:
-    """Ctrl-C, Ctrl-Break and SIGTERM set the flag."""
-    signals = _Signals()
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)]
-    before = {number: signal.signal(number, signals) for number in numbers}
-    try:
-        yield signals
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        if signals.received is not None:
-            logger.debug("ended by signal {}", signals.received)

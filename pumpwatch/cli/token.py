@@ -15,22 +15,17 @@ from pumpwatch.cli.numbers import count_to
 from pumpwatch.cli.output import Column, Sentence
 from pumpwatch.cli.positions import money, note, percent, print_notes, tokens
 from pumpwatch.config import Settings
-from pumpwatch.storage.board import BoardRow, board_rows
-from pumpwatch.storage.launch import Buyers, Launch, Progress, launch_of, progress_of
-from pumpwatch.storage.offchain import MetadataRow, metadata_of
-from pumpwatch.storage.positions import Largest, PositionRow, largest, position_of, share_of_supply, traders_of
-from pumpwatch.storage.pruned import pruned_until
-from pumpwatch.storage.queries import GapRow, Reader, SourceCounts, SpellRow, open_reader
-from pumpwatch.storage.windows import WINDOWS, Window, windows
+from pumpwatch.storage.about import LAST_TRADES, About, about
+from pumpwatch.storage.board import BoardRow
+from pumpwatch.storage.launch import Buyers, Progress
+from pumpwatch.storage.offchain import MetadataRow
+from pumpwatch.storage.positions import PositionRow, share_of_supply
+from pumpwatch.storage.queries import GapRow, SourceCounts, SpellRow, open_reader
 from pumpwatch.telemetry import visible
 
-_SHOWN_SPELLS: Final = 5
-_SHOWN_GAPS: Final = 10
-_LAST_TRADES: Final = 20_000
 _MOST_TRADERS: Final = 10_000
 
-#: A day of trading, if a minute never passes without a trade. Shown are the first of them, and the last.
-_MOST_MINUTES: Final = 1_440
+#: Of the minutes in which its curve was sold: the first of them are shown, and the last.
 _SHOWN_MINUTES: Final = 6
 
 Quotes = Mapping[str, int | None]
@@ -45,31 +40,6 @@ _TRADER_COLUMNS: Final = (
     *(Column("SPENT", 9, is_number=True), Column("RECEIVED", 9, is_number=True), Column("PROFIT", 9, is_number=True)),
     *(Column("IN", 5), Column("NET TOKENS", 10, is_number=True), Column("SHARE", 7, is_number=True), Column("", 1)),
 )
-
-
-class About(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    All that is asked of the record for one token.
-
-    Attributes:
-        developer_position: What the one who signed its creation did with it; None: no trade, or not known who that is.
-        creator_position: What the one who gets the creator fee did with it.
-        traders: In the order that was asked for.
-    """
-
-    row: BoardRow
-    metadata: MetadataRow | None
-    windows: dict[str, Window]
-    developer_position: PositionRow | None
-    creator_position: PositionRow | None
-    launch: Launch
-    largest: Largest
-    progress: list[Progress]
-    traders: list[PositionRow]
-    spells: list[SpellRow]
-    gaps: list[GapRow]
-    sources: SourceCounts
-    pruned_until: int | None = None
 
 
 def register(commands: Any) -> None:
@@ -94,39 +64,22 @@ def show_token(settings: Settings, arguments: argparse.Namespace) -> int:
     """Exit status 0; AnswerIsNo (1): there is no such token."""
     now = time.time()
     with open_reader(settings.pumpwatch.database) as reader:
-        about = _ask(reader, full_mint(reader, arguments.mint), arguments, now)
+        mint = full_mint(reader, arguments.mint)
+        found = about(reader, mint, traders=arguments.limit, order=arguments.order, now=now)
+        assert found is not None
         quotes = reader.quotes()
-        shares = [share_of_supply(reader, about.row.mint, row.net_bought) for row in about.traders]
+        shares = [share_of_supply(reader, mint, row.net_bought) for row in found.traders]
     if arguments.json:
-        document = msgspec.to_builtins(about)
+        document = msgspec.to_builtins(found)
         output.print_json({**document.pop("row"), **document})
         return 0
-    output.print_fields([*_names(about), *_record(about, quotes), *_figures(about.row, quotes, now), *_beginning(about)])
+    output.print_fields([*_names(found), *_record(found, quotes), *_figures(found.row, quotes, now), *_beginning(found)])
     print()
-    _print_windows(about, quotes)
-    if about.traders:
+    _print_windows(found, quotes)
+    if found.traders:
         print()
-        _print_traders(about, shares, arguments.order, quotes)
+        _print_traders(found, shares, arguments.order, quotes)
     return 0
-
-
-def _ask(reader: Reader, mint: str, arguments: argparse.Namespace, now: float) -> About:
-    (row,) = board_rows(reader, [mint])
-    return About(
-        row=row,
-        metadata=metadata_of(reader, mint),
-        windows=dict(zip(WINDOWS, windows(reader, mint, now), strict=True)),
-        developer_position=position_of(reader, mint, row.developer) if row.developer is not None else None,
-        creator_position=position_of(reader, mint, row.creator) if row.creator is not None else None,
-        launch=launch_of(reader, mint),
-        largest=largest(reader, mint),
-        progress=progress_of(reader, mint, limit=_MOST_MINUTES),
-        traders=traders_of(reader, mint, limit=arguments.limit, order=arguments.order),
-        spells=reader.spells(mint, limit=_SHOWN_SPELLS),
-        gaps=reader.gaps_of(mint, limit=_SHOWN_GAPS),
-        sources=reader.sources_of(mint, last=_LAST_TRADES),
-        pruned_until=pruned_until(reader, mint),
-    )
 
 
 _Fields = Iterator[tuple[str, object]]
@@ -289,7 +242,7 @@ def _sources_text(sources: SourceCounts) -> str:
         *(("backfill alone", sources.backfilled), ("told but not on the chain", sources.dropped)),
     )
     said = ", ".join(f"{name} {count}" for name, count in counts if count)
-    return f"{said} (of the last {_LAST_TRADES})" if sources.trades + sources.dropped >= _LAST_TRADES else said
+    return f"{said} (of the last {LAST_TRADES})" if sources.trades + sources.dropped >= LAST_TRADES else said
 
 
 def _figure(shown: str, row: BoardRow) -> str:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,7 +50,7 @@ class Seen(msgspec.Struct, frozen=True):
     order: str
     origin: str = "unknown"
     tokens: list[tuple[BoardRow, Window]] = []
-    trades: list[TradeRow] = []
+    trades: Sequence[TradeRow] = ()
     quotes: dict[str, int | None] = {}
     status: Status | None = None
     problems: list[str] = []

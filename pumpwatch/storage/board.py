@@ -80,6 +80,10 @@ _LATELY: Final = """
 """
 _SUM_LATELY: Final = ", (SELECT total({name}) FROM minutes WHERE token_id = active.id AND minute >= :first) AS {name}"
 _IS_WATCHED: Final = "EXISTS (SELECT 1 FROM spells WHERE kind = 'token' AND address = tokens.mint AND ended_at_us IS NULL)"
+_HAS_TEXT: Final = (
+    "(instr(lower(tokens.symbol), :text) > 0 OR instr(lower(tokens.name), :text) > 0 "
+    "OR (tokens.mint >= :mint_start AND tokens.mint < :mint_end))"
+)
 _ROWS: Final = """
     SELECT {columns}, (
         SELECT reason FROM spells WHERE kind = 'token' AND address = board.mint AND ended_at_us IS NULL LIMIT 1
@@ -139,12 +143,14 @@ class WantedTokens(msgspec.Struct, frozen=True, kw_only=True):
         symbol: Part of the symbol, or with ``*`` and ``?`` a pattern for all of it; great and small letters are the same (ASCII).
         created_after: Unix seconds: of the creation, or where that is not known, of the first that was heard of it.
         minimum_volume: In whole quotes, whichever quote it is; in a window that of the window.
+        text: Part of the symbol or of the name, or the beginning of the mint; great and small letters are the same (ASCII).
         quote_mint: What they trade against.
     """
 
     status: str | None = None
     completeness: str | None = None
     symbol: str | None = None
+    text: str | None = None
     created_after: int | None = None
     created_before: int | None = None
     minimum_volume: float | None = None
@@ -167,6 +173,7 @@ class WantedTokens(msgspec.Struct, frozen=True, kw_only=True):
             (self.status, f"{_STATUS} = :status"),
             (self.completeness, "tokens.completeness = :completeness"),
             (self.symbol, by_symbol),
+            (self.text, _HAS_TEXT),
             (self.created_after, f"{_SINCE} >= :created_after"),
             (self.created_before, f"{_SINCE} <= :created_before"),
             (self.minimum_volume, f"{volume} >= :minimum_volume"),
@@ -185,6 +192,9 @@ class WantedTokens(msgspec.Struct, frozen=True, kw_only=True):
             "status": self.status,
             "completeness": self.completeness,
             "symbol": symbol,
+            "text": None if self.text is None else _lower(self.text),
+            "mint_start": self.text,
+            "mint_end": f"{self.text}\x7f",
             "created_after": self.created_after,
             "created_before": self.created_before,
             "minimum_volume": self.minimum_volume,
@@ -206,19 +216,33 @@ def token_ids(reader: Reader, wanted: WantedTokens = EVERY_TOKEN) -> array[int]:
 
 def tokens(reader: Reader, wanted: WantedTokens = EVERY_TOKEN, *, limit: int, order: TokenOrder = "newest") -> list[BoardRow]:
     """At most *limit* tokens."""
+    return board_rows(reader, wanted_mints(reader, wanted, limit=limit, order=order))
+
+
+def wanted_mints(reader: Reader, wanted: WantedTokens = EVERY_TOKEN, *, limit: int, order: TokenOrder) -> list[str]:
+    """Which these are, in their order."""
     mints = reader.rows(
         f"WITH {_QUOTES} SELECT tokens.mint FROM tokens LEFT JOIN money ON money.id = tokens.quote_id "
         f"WHERE {wanted.condition} ORDER BY {_ORDERS[order]} LIMIT :limit",
         limit=limit,
         **wanted.parameters,
     )
-    return board_rows(reader, [mint for (mint,) in mints])
+    return [mint for (mint,) in mints]
 
 
 def tokens_in_window(
     reader: Reader, wanted: WantedTokens = EVERY_TOKEN, *, limit: int, order: TokenOrder, seconds: int, now: float
 ) -> list[tuple[BoardRow, Window]]:
     """At most *limit* tokens that traded in the last *seconds*, with what they did in them."""
+    rows = board_rows(reader, mints_in_window(reader, wanted, limit=limit, order=order, seconds=seconds, now=now))
+    of_each = windows_of(reader, (row.mint for row in rows), now, seconds)
+    return [(row, of_each.get(row.mint, Window(seconds))) for row in rows]
+
+
+def mints_in_window(
+    reader: Reader, wanted: WantedTokens = EVERY_TOKEN, *, limit: int, order: TokenOrder, seconds: int, now: float
+) -> list[str]:
+    """Which these are, in their order."""
     sums = {"trades", "volume"} & {order, "volume" if wanted.minimum_volume is not None else order}
     lately = _LATELY.format(sums="".join(_SUM_LATELY.format(name=name) for name in sorted(sums)))
     mints = reader.rows(
@@ -229,9 +253,7 @@ def tokens_in_window(
         first=first_minute(now, seconds),
         **wanted.parameters,
     )
-    rows = board_rows(reader, [mint for (mint,) in mints])
-    of_each = windows_of(reader, (row.mint for row in rows), now, seconds)
-    return [(row, of_each.get(row.mint, Window(seconds))) for row in rows]
+    return [mint for (mint,) in mints]
 
 
 def board_rows(reader: Reader, mints: list[str]) -> list[BoardRow]:

@@ -21,6 +21,9 @@ ARRIVED_AT: Final = (
 AT: Final = f"ifnull(trades.block_time, {ARRIVED_AT})"
 IN_LOG: Final = "state <= 2"
 
+#: ``trades.state`` in words.
+STATES: Final = ("provisional", "confirmed", "finalized", "dropped", "superseded")
+
 #: A transaction is short: a long one keeps the writer's log from shrinking.
 _ROWS_AT_ONCE: Final = 10_000
 
@@ -128,14 +131,27 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         return "trades.state IN (1, 2)" if self.confirmed_only else f"trades.{IN_LOG}"
 
 
-def rows(reader: Reader, ids: Sequence[int]) -> list[TradeRow]:
+class ListedTrade(TradeRow, frozen=True, kw_only=True):
+    """
+    A trade of a list that goes on: its row of ``trades`` may change.
+
+    Attributes:
+        id: Of that row: stays its own for ever.
+        state: ``provisional``, ``confirmed``, ``finalized``, ``dropped``, ``superseded``.
+    """
+
+    id: int
+    state: str
+
+
+def rows(reader: Reader, ids: Sequence[int]) -> list[ListedTrade]:
     """Those of these rows of ``trades`` that are in ``trade_log``, in this order."""
-    found: list[TradeRow] = []
+    found: list[ListedTrade] = []
     for start in range(0, len(ids), _ROWS_AT_ONCE):
         found += [
-            TradeRow(*values)
-            for values in reader.rows(
-                f"SELECT {COLUMNS} FROM json_each(:ids) AS place CROSS JOIN {TRADE_TABLES} "
+            ListedTrade(*values, id=id_, state=STATES[state])
+            for id_, state, *values in reader.rows(
+                f"SELECT trades.id, trades.state, {COLUMNS} FROM json_each(:ids) AS place CROSS JOIN {TRADE_TABLES} "
                 f"WHERE trades.id = place.value AND trades.{IN_LOG} ORDER BY place.key",
                 ids=msgspec.json.encode(ids[start : start + _ROWS_AT_ONCE]).decode(),
             )

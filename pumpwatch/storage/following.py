@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 
 from pumpwatch.errors import UsageError
-from pumpwatch.storage.chosen import COLUMNS, TradeRow, Wanted
+from pumpwatch.storage.chosen import COLUMNS, STATES, TradeRow, Wanted
 from pumpwatch.storage.queries import Reader
 from pumpwatch.storage.schema_figures import TRADE_TABLES
 
@@ -25,9 +25,6 @@ PAGE: Final = 5_000
 
 #: Why a reader cannot have everything from its place on.
 Loss: TypeAlias = Literal["changes", "replaced", "restored", "pruned"]
-
-#: ``trades.state`` in words.
-_STATES: Final = ("provisional", "confirmed", "finalized", "dropped", "superseded")
 
 _LAYOUT: Final = struct.Struct(">QQQI")
 _CHECKSUM_BYTES: Final = 4
@@ -287,7 +284,7 @@ class Tail:
             **between,
         )
         return [
-            TradeChanged(change_id, at_us, msgspec.structs.replace(_told(row), state=_STATES[state]))
+            TradeChanged(change_id, at_us, msgspec.structs.replace(_told(row), state=STATES[state]))
             for change_id, at_us, state, *row in found
         ]
 
@@ -331,7 +328,7 @@ class Tail:
 
 def _told(row: Any) -> Told:
     id_, state, matches, completeness, *values = row
-    return Told(id_, _STATES[state], bool(matches), completeness, TradeRow(*values))
+    return Told(id_, STATES[state], bool(matches), completeness, TradeRow(*values))
 
 
 def _seal(signature: str) -> int:

@@ -200,6 +200,13 @@ class Reader:
             self.rows(f"{statements.USAGE} WHERE day >= date('now', '-31 days') ORDER BY day, provider"),
         )
 
+    @contextlib.contextmanager
+    def connection(self) -> Iterator[sa.Connection]:
+        """Several questions that must be answered from one moment: one short transaction."""
+        with translated(self._path), self._engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN")
+            yield connection
+
     def rows(self, statement: str, **parameters: object) -> list[Any]:
         """Every row of one question: for the modules of this package that ask it."""
         with _readable(self._path), self._engine.connect() as connection:

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from pumpwatch.storage.chosen import ARRIVED_AT, AT, QUOTES, TradeRow, Wanted, rows
+from pumpwatch.storage.chosen import ARRIVED_AT, AT, QUOTES, ListedTrade, Wanted, rows
 from pumpwatch.storage.queries import Reader
 from pumpwatch.storage.schema import VENUES
 
@@ -48,7 +48,7 @@ class Listing(msgspec.Struct, frozen=True):
         looked_to: Unix seconds: up to there everything was looked at. None: not cut, or not to be told.
     """
 
-    trades: list[TradeRow]
+    trades: list[ListedTrade]
     is_cut: bool = False
     looked_to: int | None = None
 

@@ -6,7 +6,7 @@ A window holds every minute of which some part lies in it: 5 minutes are five wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +17,8 @@ from pumpwatch.storage.schema_figures import RATE_MINUTES
 
 #: By name: seconds.
 WINDOWS: Final = {"1m": 60, "5m": 300, "1h": 3600, "24h": 86_400}
+
+_HOUR_SECONDS: Final = 3600
 
 _MINUTES: Final = """
     SELECT tokens.mint, tokens.quote_id, minutes.minute, minutes.trades, minutes.buys, minutes.volume, minutes.open, minutes.close
@@ -54,6 +56,18 @@ class Window(msgspec.Struct, frozen=True):
     is_from_first: bool = False
 
 
+class Hour(Window, frozen=True):
+    """
+    The last hour, and how the price went in it.
+
+    Attributes:
+        closes: Of each minute with a trade, the oldest first: when it began (unix seconds), and its last price, whole quote for
+            a whole token. Empty while the quote's decimals are not known.
+    """
+
+    closes: list[tuple[int, float]] = []
+
+
 class _Minute(msgspec.Struct, frozen=True):
     quote_id: int | None
     minute: int
@@ -76,16 +90,36 @@ def first_minute(now: float, seconds: int) -> int:
 
 def windows_of(reader: Reader, mints: Iterable[str], now: float, seconds: int) -> dict[str, Window]:
     """One window of several tokens, by mint; those that are not in the record are left out."""
+    return {mint: window for mint, window, _ in _looked_at(reader, mints, now, seconds)}
+
+
+def hours_of(reader: Reader, mints: Iterable[str], now: float) -> dict[str, Hour]:
+    """The last hour of several tokens, by mint; those that are not in the record are left out."""
+    units = dict(reader.rows(_UNITS))
+    found: dict[str, Hour] = {}
+    for mint, window, minutes in _looked_at(reader, mints, now, _HOUR_SECONDS):
+        found[mint] = Hour(**msgspec.structs.asdict(window), closes=list(_closes(minutes, units)))
+    return found
+
+
+def _closes(minutes: Iterable[_Minute], units: Mapping[int | None, float | None]) -> Iterator[tuple[int, float]]:
+    for minute in minutes:
+        of_quote = units.get(minute.quote_id)
+        if of_quote is not None and minute.close is not None:
+            yield minute.minute * MINUTE_SECONDS, minute.close * 1e6 / of_quote
+
+
+def _looked_at(reader: Reader, mints: Iterable[str], now: float, seconds: int) -> Iterator[tuple[str, Window, Sequence[_Minute]]]:
+    """Each token, its window, and what the window was made of."""
     first = first_minute(now, seconds)
     wanted = msgspec.json.encode(list(mints)).decode()
     minutes: dict[str, list[_Minute]] = {}
     for mint, *values in reader.rows(_MINUTES, mints=wanted, first=first):
         minutes.setdefault(mint, []).append(_Minute(*values))
     rates = _Rates(reader, first) if minutes else None
-    return {
-        mint: _window(minutes.get(mint, []), before, seconds, rates)
-        for mint, before in reader.rows(_BEFORE, mints=wanted, first=first)
-    }
+    for mint, before in reader.rows(_BEFORE, mints=wanted, first=first):
+        of_token = minutes.get(mint, [])
+        yield mint, _window(of_token, before, seconds, rates), of_token
 
 
 def _window(minutes: list[_Minute], before: float | None, seconds: int, rates: _Rates | None) -> Window:

@@ -10,7 +10,8 @@ from typing import Any, Literal
 import pytest
 
 from pumpwatch.cli import run
-from pumpwatch.cli.run import _must_wait, _stop_signals, run_worker
+from pumpwatch.cli.run import _must_wait, run_worker
+from pumpwatch.cli.signals import stop_signals
 from pumpwatch.config import Settings, load
 from pumpwatch.errors import AlreadyRunning, UsageError
 from pumpwatch.feeds.opens import Opens
@@ -128,7 +129,7 @@ def test_a_signal_sets_a_flag_and_nothing_else(name: str) -> None:
         pytest.skip(f"this system has no {name}")
     before = signal.getsignal(number)
 
-    with _stop_signals() as signals:
+    with stop_signals() as signals:
         assert not signals.requested()
         signal.raise_signal(number)
         assert signals.requested()

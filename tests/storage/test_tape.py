@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ SECONDS = 400
 class Market:
     """A record of a few tokens and wallets; the trades as the view has them, read whole."""
 
-    def __init__(self, reader: Reader, rows: list[TradeRow], mints: list[str], wallets: list[str]) -> None:
+    def __init__(self, reader: Reader, rows: Sequence[TradeRow], mints: list[str], wallets: list[str]) -> None:
         self.reader = reader
         self.rows = rows
         self.mints = mints

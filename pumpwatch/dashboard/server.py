@@ -1,0 +1,97 @@
+"""Serving the app until somebody stops it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+import flask
+import waitress.server
+
+from pumpwatch.errors import UsageError
+from pumpwatch.threads import WorkerThread
+
+#: Each open stream holds a thread for good (live.MOST_CLIENTS of them); the others answer everything else.
+THREADS: Final = 48
+
+_MOST_CONNECTIONS: Final = 200
+_CHANNEL_SECONDS: Final = 60
+_LARGEST_HEAD_BYTES: Final = 16_384
+_LARGEST_BODY_BYTES: Final = 65_536
+_STOP_SECONDS: Final = 2.0
+_LOOK_SECONDS: Final = 0.1
+
+
+class Server:
+    """
+    One app on one address. Listens from the beginning, answers in :meth:`serve`.
+
+    Args:
+        port: 0: any free one; :attr:`port` tells it.
+
+    Raises:
+        UsageError: The address is taken, is not this machine's, or is not permitted.
+
+    """
+
+    def __init__(self, app: flask.Flask, *, host: str, port: int) -> None:
+        plain = host.strip("[]")
+        try:
+            listening = _listen(plain, port)
+        except OSError as error:
+            raise UsageError(
+                f"{host}:{port} cannot be listened on ({error.strerror or error}): give another --port, or stop what has it"
+            ) from error
+        self.port: int = listening.getsockname()[1]
+        self._server = waitress.server.create_server(
+            app,
+            sockets=[listening],
+            threads=THREADS,
+            ident="",
+            connection_limit=_MOST_CONNECTIONS,
+            channel_timeout=_CHANNEL_SECONDS,
+            max_request_header_size=_LARGEST_HEAD_BYTES,
+            max_request_body_size=_LARGEST_BODY_BYTES,
+            clear_untrusted_proxy_headers=True,
+        )
+        shown = f"[{plain}]" if ":" in plain else plain
+        self.url = f"http://{shown}:{self.port}/"
+
+    def serve(self, *, until: Callable[[], bool], streams: WorkerThread) -> None:
+        """Answer until *until* says so. *streams* is the thread that feeds the open ones: with its stop they end."""
+        thread = threading.Thread(target=self._run, name="web", daemon=True)
+        thread.start()
+        try:
+            while not until() and thread.is_alive():
+                if streams.error is not None:
+                    raise streams.error
+                time.sleep(_LOOK_SECONDS)
+        finally:
+            streams.stop()
+            self._server.close()
+            streams.join(_STOP_SECONDS)
+            thread.join(_STOP_SECONDS)
+
+    def _run(self) -> None:
+        with contextlib.suppress(OSError):  # its sockets are closed under it when it is told to stop
+            self._server.run()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # Windows, where the other option would let two programs share a port
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(128)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
