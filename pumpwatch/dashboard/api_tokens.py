@@ -16,7 +16,9 @@ from pumpwatch.storage.board import TokenOrder, WantedTokens, mints_in_window, w
 
 STATUSES: Final = ("curve", "completed", "graduated")
 COMPLETENESSES: Final = ("complete", "since", "spell", "holes", "unproven")
-ORDERS: Final[tuple[str, ...]] = tuple(order for order in get_args(TokenOrder) if order != "oldest")
+#: Orders by what happened in the last hour: those alone that traded in it.
+_OF_HOUR: Final[dict[str, TokenOrder]] = {"change": "change", "volume-1h": "volume"}
+ORDERS: Final = (*(order for order in get_args(TokenOrder) if order not in ("oldest", "change")), *_OF_HOUR)
 MOST_TOKENS: Final = 500
 DEFAULT_TOKENS: Final = 100
 
@@ -36,13 +38,14 @@ def _tokens() -> flask.Response:
         text=arguments.text("symbol"),
         watched_only=arguments.flag("watched"),
     )
-    order = cast("TokenOrder", arguments.choice("order", ORDERS, "newest"))
+    order = arguments.choice("order", ORDERS, "newest")
+    assert order is not None
     limit = arguments.limit(most=MOST_TOKENS, default=DEFAULT_TOKENS)
     run, now = context(), time.time()
     cursor = run.live.cursor()
     with run.reader() as reader:
-        if order == "change":
-            mints = mints_in_window(reader, wanted, limit=limit, order=order, seconds=_HOUR_SECONDS, now=now)
+        if order in _OF_HOUR:
+            mints = mints_in_window(reader, wanted, limit=limit, order=_OF_HOUR[order], seconds=_HOUR_SECONDS, now=now)
         else:
-            mints = wanted_mints(reader, wanted, limit=limit, order=order)
+            mints = wanted_mints(reader, wanted, limit=limit, order=cast("TokenOrder", order))
         return answer(Tokens(reader.origin(), now, cursor, token_rows(reader, mints, now)))

@@ -1,0 +1,88 @@
+/** The feeds: how each is, when it was away, and what each was good for. */
+
+import { el, fill, svg } from "./core/dom.js";
+import { age, clock, count } from "./core/format.js";
+
+const HOURS = 3;
+const WIDTH = 600;
+const HEIGHT = 16;
+const MOST_LISTED = 12;
+
+/** The card. */
+export function feedsCard() {
+  const body = el("div", { class: "feeds" });
+  const scores = el("div", { class: "scroll" });
+  const drops = el("details", {}, el("summary", {}, "Every time that a feed was away"), el("ul", { class: "events" }));
+  return {
+    element: el("section", { class: "card wide" }, el("h2", {}, "Feeds"), body, scores, drops),
+    show(found) {
+      const feeds = Object.entries(found.worker?.feeds ?? {});
+      fill(body, feeds.length ? feeds.map(([name, feed]) => feedRow(name, feed, found.drops ?? [])) : el("p", { class: "soft" }, "No worker runs."));
+      if (found.scoreboard) fill(scores, scoreTable(found.scoreboard));
+      if (found.drops) fill(drops.lastChild, found.drops.length ? found.drops.slice(0, MOST_LISTED).map(dropItem) : el("li", {}, "It never was."));
+    },
+  };
+}
+
+function feedRow(name, feed, drops) {
+  const now = Date.now() / 1000;
+  const own = drops.filter((drop) => drop.feed === name);
+  const last = feed.last_data_at ? `last data ${age(now - feed.last_data_at)} ago` : "no data yet";
+  return el(
+    "div",
+    { class: "feed", "data-state": feed.state },
+    el("strong", {}, name),
+    el("span", { class: "state" }, `${feed.state} for ${age(now - feed.since)}`),
+    el("span", { class: "soft" }, `${last} · ${count(feed.messages)} messages · ${count(feed.trades)} trades`),
+    feed.reason ? el("span", { class: "warn" }, feed.reason) : null,
+    timeline(own, now),
+    el("span", { class: "soft small" }, `${own.length === 100 ? "100 or more" : own.length} interruptions known; the line is the last ${HOURS} hours`),
+  );
+}
+
+/** The last hours as a line that is broken where the feed was away. */
+function timeline(drops, now) {
+  const begin = now - HOURS * 3600;
+  const at = (seconds) => Math.max(0, Math.min(WIDTH, ((seconds - begin) / (HOURS * 3600)) * WIDTH));
+  const away = drops
+    .filter((drop) => drop.to_us === null || drop.to_us / 1e6 > begin)
+    .map((drop) => {
+      const from = at(drop.from_us / 1e6);
+      const to = at(drop.to_us === null ? now : drop.to_us / 1e6);
+      const bar = { x: from, y: 0, width: Math.max(2, to - from), height: HEIGHT, class: `away ${drop.state}` };
+      return svg("rect", bar, svg("title", {}, dropText(drop)));
+    });
+  const picture = { class: "timeline", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img" };
+  return svg("svg", { ...picture, "aria-label": `${away.length} interruptions` }, svg("rect", { y: 6, width: WIDTH, height: 4, class: "held" }), away);
+}
+
+function dropText(drop) {
+  const lasted = drop.to_us === null ? "still" : `${((drop.to_us - drop.from_us) / 1e6).toFixed(1)} s`;
+  return `${clock(drop.from_us / 1e6)} UTC, ${lasted}: ${drop.detail ?? drop.cause}`;
+}
+
+function dropItem(drop) {
+  const repaired = drop.state === "closed" ? `repaired${drop.found ? `, ${drop.found} trades fetched` : ", nothing was missed"}` : drop.state;
+  return el("li", {}, `${drop.feed}: ${dropText(drop)} — ${repaired}`);
+}
+
+function scoreTable({ last_trades, feeds }) {
+  const ms = (value) => (value === null ? "–" : value >= 1000 ? `${(value / 1000).toFixed(1)} s` : `${Math.round(value)} ms`);
+  const heads = ["Source", "Had", "Only it", "Missed", "Invented", "Late", "95 % within"];
+  const rows = feeds.map((feed) => [
+    feed.feed,
+    count(feed.seen),
+    count(feed.only),
+    count(feed.missed),
+    count(feed.invented),
+    ms(feed.delay_median_ms),
+    ms(feed.delay_p95_ms),
+  ]);
+  return el(
+    "table",
+    { class: "scores" },
+    el("caption", {}, `Of the last ${count(last_trades)} trades. Late: behind the first source that had a trade, the median.`),
+    el("thead", {}, el("tr", {}, heads.map((head, place) => el("th", { scope: "col", class: place ? "number" : "" }, head)))),
+    el("tbody", {}, rows.map((row) => el("tr", {}, row.map((cell, place) => el("td", { class: place ? "number" : "" }, cell))))),
+  );
+}
