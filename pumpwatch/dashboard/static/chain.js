@@ -1,0 +1,189 @@
+/** The chain of a token's last trades, link by link: the newest on top, each hole where it is. */
+
+import { el, keyed, write } from "./core/dom.js";
+import { clock, count, moment, quoteName, TOKEN_DECIMALS } from "./core/format.js";
+import { causeOf, lackText } from "./gaps.js";
+import { amount, card, chip, choice, exact, showSources, sourceMarks, tokens, walletLink } from "./pieces.js";
+
+const LENGTHS = [["50", "50"], ["200", "200"], ["500", "500"]];
+
+export class Chain {
+  /** `onLength` is called when another number of trades is wanted. */
+  constructor(onLength) {
+    this.length = 50;
+    this.open = new Set();
+    this.list = el("ol", { class: "chain" });
+    this.beads = el("div", { class: "beads", "aria-hidden": "true" });
+    this.beads.addEventListener("click", (event) => this.jump(event.target.dataset.item));
+    const lengths = choice("How many trades", LENGTHS, "50", (value) => {
+      this.length = Number(value);
+      onLength();
+    });
+    const head = el("div", { class: "chain-head" }, el("p", { class: "soft" }, "Each trade must begin in the very reserves in which the one below it ended. Open one to check it yourself."), lengths);
+    this.element = card("chain-card", "The chain, link by link", head, this.beads, el("div", { class: "chain-scroll", tabIndex: 0, role: "region", "aria-label": "Chain of trades" }, this.list));
+  }
+
+  show(proof, token) {
+    this.proof = proof;
+    const items = itemsOf(proof, token);
+    keyed(this.list, items, (item) => item.key, (item) => this.make(item), (element, item) => this.update(element, item));
+    keyed(this.beads, items.filter((item) => item.kind !== "begin").reverse(), (item) => item.key, (item) => el("i", { "data-item": item.key }), (bead, item) => {
+      bead.dataset.kind = item.kind === "trade" ? mark(item.bead) : item.kind;
+      bead.dataset.link = item.kind === "trade" ? item.bead.link : "";
+      bead.title = item.kind === "trade" ? `${item.bead.trade.side}, slot ${count(item.bead.trade.slot)}` : item.kind;
+    });
+    this.isBegun = true;
+  }
+
+  make(item) {
+    const element = el("li", { "data-item": item.key, tabIndex: -1 });
+    if (this.isBegun && item.kind === "trade") element.classList.add("fresh");
+    if (item.kind !== "trade") {
+      element.append(el("span", { class: "rail", "aria-hidden": "true" }), el("div", { class: "between" }, el("b"), el("p", { class: "soft" })));
+      return element;
+    }
+    const check = el("button", { type: "button", class: "check", "aria-expanded": "false", on: { click: () => this.toggle(element, item.key) } }, "Check");
+    element.append(
+      el("span", { class: "rail", "aria-hidden": "true" }),
+      el("span", { class: "at mono" }),
+      el("span", { class: "side" }),
+      el("span", { class: "amount number" }),
+      el("span", { class: "tokens number soft" }),
+      el("span", { class: "ends number mono soft", title: "The reserve of the quote after this trade" }),
+      walletLink(item.bead.trade.wallet),
+      sourceMarks(),
+      chip("fetched", "fetched", "No feed brought it: backfill fetched it from the chain"),
+      check,
+    );
+    return element;
+  }
+
+  update(element, item) {
+    element.dataset.kind = item.kind;
+    if (item.kind !== "trade") {
+      const [title, text] = element.lastChild.children;
+      write(title, item.title);
+      write(text, item.text);
+      return;
+    }
+    const { bead } = item;
+    const { trade } = bead;
+    const decimals = this.proof.quote_decimals;
+    element.dataset.link = bead.link;
+    element.dataset.mark = mark(bead);
+    element.dataset.side = trade.side;
+    const [, at, side, quote, token, ends, , sources, fetched] = element.children;
+    write(at, trade.block_time === null ? "…" : clock(trade.block_time));
+    at.title = trade.slot === null ? "The chain has not told it" : `${moment(trade.block_time)} UTC, slot ${count(trade.slot)}`;
+    write(side, trade.side);
+    write(quote, `${amount(trade.quote_amount, decimals)} ${quoteName(this.proof.quote_mint)}`);
+    write(token, tokens(trade.token_amount));
+    write(ends, trade.virtual_quote_reserves === null ? "not told" : exact(trade.virtual_quote_reserves, decimals));
+    showSources(sources, trade.sources);
+    fetched.hidden = !bead.fetched;
+    element.lastChild.hidden = false;
+    if (this.open.has(item.key)) this.showArithmetic(element, item);
+  }
+
+  toggle(element, key) {
+    const isOpen = !this.open.delete(key);
+    if (isOpen) this.open.add(key);
+    const item = itemsOf(this.proof, {}).find((one) => one.key === key);
+    this.showArithmetic(element, item);
+  }
+
+  showArithmetic(element, item) {
+    const isOpen = this.open.has(item.key);
+    const button = element.querySelector(".check");
+    button.setAttribute("aria-expanded", String(isOpen));
+    element.querySelector(".sum")?.remove();
+    if (isOpen) element.append(arithmetic(item, this.proof));
+  }
+
+  /** Bring an item into sight: of this key, or the first hole. */
+  jump(key) {
+    const element = key ? [...this.list.children].find((one) => one.dataset.item === key) : this.list.querySelector('[data-kind="hole"]');
+    element?.scrollIntoView({ block: "center", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+    element?.focus({ preventScroll: true });
+  }
+}
+
+function mark(bead) {
+  return bead.link === "unordered" ? "loose" : bead.fetched ? "fetched" : "told";
+}
+
+/** The list as it is shown: trades, what lies between them, the newest account above, the beginning below. */
+function itemsOf(proof, token) {
+  const items = [];
+  const anchor = proof.anchors.find((one) => one.exists);
+  let isAnchored = !anchor;
+  const before = new Map();
+  let last = null;
+  for (const bead of proof.chain) {
+    before.set(bead, last);
+    if (bead.link !== "unordered") last = bead;
+  }
+  for (let place = proof.chain.length - 1; place >= 0; place -= 1) {
+    const bead = proof.chain[place];
+    const { trade } = bead;
+    if (!isAnchored && trade.slot !== null && trade.slot <= anchor.slot) {
+      items.push(anchorItem(anchor));
+      isAnchored = true;
+    }
+    items.push({ kind: "trade", key: `t${trade.id ?? `${trade.signature}/${trade.event_index}`}`, bead, before: before.get(bead) });
+    if (bead.link === "hole" || bead.link === "doubt") items.push(lackItem(bead, proof));
+  }
+  items.push(beginItem(proof, token));
+  return items;
+}
+
+function anchorItem(anchor) {
+  const at = `The chain's own account, read at slot ${count(anchor.slot)}`;
+  if (!anchor.agrees) return { kind: "ahead", key: "anchor", title: `${at}, is ahead of the record`, text: "It is in a state that follows none of our trades: some are on their way, or missing." };
+  return { kind: "anchor", key: "anchor", title: `${at}, agrees`, text: "Its reserves are those that our trades lead to: up to here nothing can be missing." };
+}
+
+function lackItem(bead, proof) {
+  const { missing } = bead;
+  const gap = proof.gaps.find((one) => one.id === bead.gap);
+  const slots = missing ? `slots ${count(missing.from_slot)} to ${count(missing.to_slot)}` : "here";
+  const what = missing ? lackText(missing, proof.quote_mint, proof.quote_decimals) : "how much is not known";
+  if (bead.link === "doubt") return { kind: "doubt", key: `h${bead.trade.id}`, title: "The reserves moved without a trade", text: `Between ${slots}: ${missing?.reason ?? "why is not known"}. Whether a trade hides in it, only the chain's list tells.` };
+  const state = { filling: "Backfill is fetching it.", unfillable: `It cannot be filled: ${gap?.reason ?? "the chain's history does not explain it"}.` }[gap?.state] ?? "It is about to be fetched.";
+  const one = missing?.fits_one_trade ? " It fits a single trade." : "";
+  return { kind: "hole", key: `h${bead.trade.id}`, title: `Hole: trades are missing, ${slots}`, text: `Unseen between these two: ${what}.${one} ${gap ? `${causeOf(gap)}. ` : ""}${state}` };
+}
+
+function beginItem(proof, token) {
+  const shown = proof.chain.length;
+  const earlier = Math.max(0, (token.trades ?? 0) - shown);
+  if (earlier > 0) return { kind: "begin", key: "begin", title: `${count(earlier)} earlier trades`, text: "Chained alike: see the strip above." };
+  if (proof.completeness === "complete") return { kind: "begin", key: "begin", title: "The creation", text: "The first trade begins in the reserves of the token's own creation." };
+  return { kind: "begin", key: "begin", title: "The record begins", text: "What was traded before is not in it." };
+}
+
+/** What a trade began with, undone from its own amounts, beside what the one before it ended with. */
+function arithmetic({ bead, before }, { quote_mint: quoteMint, quote_decimals: decimals }) {
+  const { trade } = bead;
+  if (trade.virtual_token_reserves === null || trade.virtual_quote_reserves === null) {
+    return el("p", { class: "sum soft" }, "Only PumpPortal told it so far: without the chain's reserves it proves nothing.");
+  }
+  const isBuy = trade.side === "buy";
+  const moved = [isBuy ? -trade.token_amount : trade.token_amount, (isBuy ? 1 : -1) * trade.quote_amount + (trade.venue === "pool" ? (trade.lp_fee ?? 0) : 0)];
+  // The mayhem agent moves the virtual reserves between trades: then the real ones tell.
+  const pick = (one, isReal) => (isReal ? [one.real_token_reserves, one.real_quote_reserves] : [one.virtual_token_reserves, one.virtual_quote_reserves]);
+  const begins = (isReal) => pick(trade, isReal).map((value, place) => value - moved[place]);
+  const differs = (isReal) => before && begins(isReal).some((value, place) => value !== pick(before.trade, isReal)[place]);
+  const isReal = bead.link === "chained" && differs(false) && !differs(true);
+  const row = (label, [token, quote], kind = "", note = "") =>
+    el("tr", { class: kind }, el("th", { scope: "row" }, label), el("td", { class: "number mono" }, exact(token, TOKEN_DECIMALS)), el("td", { class: "number mono" }, exact(quote, decimals)), el("td", {}, note));
+  const isSame = before && !differs(isReal);
+  const rows = [
+    row("After this trade", pick(trade, isReal)),
+    row(`This ${trade.side} moved`, moved, "moved"),
+    row("So it began with", begins(isReal), before ? (isSame ? "same" : "other") : "", before ? (isSame ? "✓ equal, to the last unit" : "✗ not equal") : ""),
+  ];
+  if (before) rows.push(row("The one before ended with", pick(before.trade, isReal), isSame ? "same" : "other"));
+  const heads = ["", `${isReal ? "Real reserve" : "Reserve"}, tokens`, `${isReal ? "Real reserve" : "Reserve"}, ${quoteName(quoteMint)}`, ""].map((text) => el("th", { scope: "col", class: "number" }, text));
+  return el("div", { class: "sum scroll" }, el("table", {}, el("thead", {}, el("tr", {}, heads)), el("tbody", {}, rows)), el("p", { class: "mono soft" }, `${trade.signature} #${trade.event_index}`));
+}

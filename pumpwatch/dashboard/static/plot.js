@@ -1,0 +1,178 @@
+/** Plotly, from our own server: how it is loaded under a strict policy, and how a picture of candles is told to it. */
+
+import { price } from "./core/format.js";
+
+let loading = null;
+
+/**
+ * The library, loaded once, as a classic script.
+ *
+ * It would write its rules into <style> elements, which the page's policy forbids (`style-src 'self'`): ours are in chart.css. It
+ * leaves its own out where it finds an element of this id and class; those of its maps, which are not used here, do not ask.
+ */
+export function loadPlotly(url) {
+  loading ??= new Promise((resolve, reject) => {
+    const mark = document.createElement("template");
+    mark.id = "plotly.js-style-global";
+    mark.className = "no-inline-styles";
+    document.head.append(mark);
+    const head = document.head;
+    head.appendChild = (node) => (node.nodeName === "STYLE" ? node : Node.prototype.appendChild.call(head, node));
+    const script = document.createElement("script");
+    script.src = url;
+    script.onload = () => {
+      delete head.appendChild;
+      resolve(window.Plotly);
+    };
+    script.onerror = () => {
+      delete head.appendChild;
+      loading = null;
+      reject(new Error("The chart's script could not be loaded."));
+    };
+    head.append(script);
+  });
+  return loading;
+}
+
+export const CONFIG = {
+  displayModeBar: false,
+  displaylogo: false,
+  doubleClick: false,
+  responsive: true,
+  scrollZoom: false,
+  showTips: false,
+  topojsonURL: "/static/", // never asked for; its default is a server of others
+};
+
+const NAMES = ["card", "raised", "line", "text", "soft", "accent", "up", "down", "warn", "bad-soft"];
+
+/** The page's colours of now. */
+export function colours() {
+  const style = getComputedStyle(document.documentElement);
+  return Object.fromEntries(NAMES.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
+}
+
+/** Candles above their volume: what plotly calls traces. `volumes` are whole quotes, or US dollars. */
+export function traces(candles, volumes, seconds, colour) {
+  const x = candles.map((candle) => candle.opens_at * 1000);
+  const line = (of) => ({ line: { color: of, width: 1 }, fillcolor: of });
+  return [
+    {
+      type: "bar",
+      x,
+      y: volumes,
+      yaxis: "y2",
+      width: seconds * 1000 * 0.72,
+      marker: { color: candles.map((candle) => (candle.close >= candle.open ? colour.up : colour.down)), opacity: 0.38, line: { width: 0 } },
+      hoverinfo: "none",
+    },
+    {
+      type: "candlestick",
+      x,
+      open: candles.map((candle) => candle.open),
+      high: candles.map((candle) => candle.high),
+      low: candles.map((candle) => candle.low),
+      close: candles.map((candle) => candle.close),
+      increasing: line(colour.up),
+      decreasing: line(colour.down),
+      whiskerwidth: 0,
+      hoverinfo: "none",
+    },
+  ];
+}
+
+const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif';
+
+/** Where what is drawn: `range` in unix ms, `prices` lowest and highest that are in sight, `top` the largest volume of them. */
+export function layout({ range, prices: [low, high], top, last, holes, isTouched, height }, colour) {
+  const room = (high - low || high || 1) * 0.08;
+  const bottom = low - room;
+  const ticks = niceTicks(bottom, high + room, Math.max(3, Math.round(height / 70)));
+  return {
+    height,
+    autosize: true,
+    margin: { l: 8, r: 72, t: 8, b: 26, pad: 0 },
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    font: { family: FONT, size: 11, color: colour.soft },
+    showlegend: false,
+    dragmode: isTouched ? false : "pan",
+    hovermode: "x",
+    hoverdistance: -1,
+    spikedistance: -1,
+    xaxis: {
+      type: "date",
+      range,
+      rangeslider: { visible: false },
+      gridcolor: colour.line,
+      linecolor: colour.line,
+      nticks: 7,
+      fixedrange: isTouched,
+      showspikes: true,
+      spikemode: "across",
+      spikesnap: "cursor",
+      spikethickness: 1,
+      spikecolor: colour.soft,
+      spikedash: "dot",
+    },
+    yaxis: {
+      side: "right",
+      range: [bottom, high + room],
+      domain: [0.2, 1],
+      tickvals: ticks,
+      ticktext: ticks.map((value) => price(value, 4)),
+      gridcolor: colour.line,
+      zeroline: false,
+      fixedrange: true,
+    },
+    yaxis2: { domain: [0, 0.17], range: [0, (top || 1) * 1.05], visible: false, fixedrange: true },
+    shapes: [...holes.map((hole) => shade(hole, colour)), ...(last === null ? [] : [lastLine(last, colour)])],
+    annotations: last === null ? [] : [lastLabel(last, colour)],
+  };
+}
+
+function shade([from, to, text], colour) {
+  return {
+    type: "rect",
+    layer: "below",
+    xref: "x",
+    yref: "paper",
+    x0: from,
+    x1: to,
+    y0: 0,
+    y1: 1,
+    fillcolor: colour["bad-soft"],
+    opacity: 0.85,
+    line: { color: colour.down, width: 1, dash: "dot" },
+    label: { text, textposition: "top left", font: { color: colour.down, size: 11 } },
+  };
+}
+
+function lastLine(last, colour) {
+  const y = last.close;
+  return { type: "line", xref: "paper", x0: 0, x1: 1, y0: y, y1: y, line: { color: last.close >= last.open ? colour.up : colour.down, width: 1, dash: "dot" } };
+}
+
+function lastLabel(last, colour) {
+  return {
+    xref: "paper",
+    x: 1,
+    xanchor: "left",
+    y: last.close,
+    text: price(last.close, 4),
+    showarrow: false,
+    bgcolor: last.close >= last.open ? colour.up : colour.down,
+    font: { color: colour.card, size: 11 },
+    borderpad: 2,
+  };
+}
+
+function niceTicks(low, high, wanted) {
+  const rough = (high - low) / wanted;
+  if (!(rough > 0) || !Number.isFinite(rough)) return [];
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 2.5, 5, 10].map((one) => one * power).find((one) => one >= rough);
+  const ticks = [];
+  for (let number = Math.ceil(low / step); number * step <= high; number += 1) ticks.push(number * step);
+  return ticks;
+}
