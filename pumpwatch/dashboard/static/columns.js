@@ -11,6 +11,7 @@ const NAMELESS = "(no name)";
 export function columns(pin) {
   return [
     { id: "token", label: "Token", class: "token", make: makeToken, show: showToken },
+    { id: "record", label: "Record", class: "record", make: (td) => td.append(badge()), show: (td, row) => showBadge(td.firstChild, row) },
     { id: "price", label: "Price", class: "number price", make: makePrice, show: showPrice },
     { id: "cap", label: "Market cap", class: "number cap", order: "market-cap", show: (td, row) => write(td, marketCap(row)) },
     { id: "progress", label: "Curve sold", class: "progress", order: "progress", make: makeProgress, show: showProgress },
@@ -21,7 +22,6 @@ export function columns(pin) {
     { id: "age", label: "Age", class: "number age", order: "newest", show: (td, row) => write(td, since(row.created_at)) },
     { id: "last", label: "Last trade", class: "number last", order: "last-trade", show: (td, row) => write(td, since(row.last_trade_at)) },
     { id: "spark", label: "Last hour", class: "line", make: (td) => td.append(spark()), show: showLine },
-    { id: "record", label: "Record", class: "record", make: (td) => td.append(badge()), show: (td, row) => showBadge(td.firstChild, row) },
     { id: "pin", label: "Watch", class: "pin", make: (td, row) => makePin(td, row, pin), show: showPin },
   ];
 }
@@ -124,7 +124,7 @@ function showChange(td, row) {
 }
 
 function showLine(td, row) {
-  showSpark(td.firstChild, row.hour.closes, Date.now() / 1000);
+  showSpark(td.firstChild, row.hour.closes);
 }
 
 function makePin(td, row, pin) {

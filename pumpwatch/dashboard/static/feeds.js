@@ -36,8 +36,12 @@ function feedRow(name, feed, drops) {
     el("span", { class: "soft" }, `${last} · ${count(feed.messages)} messages · ${count(feed.trades)} trades`),
     feed.reason ? el("span", { class: "warn" }, feed.reason) : null,
     timeline(own, now),
-    el("span", { class: "soft small" }, `${own.length === 100 ? "100 or more" : own.length} interruptions known; the line is the last ${HOURS} hours`),
+    el("span", { class: "soft small" }, `${times(own.length)} of the last 100 of all feeds; the line is the last ${HOURS} hours`),
   );
+}
+
+function times(number) {
+  return number === 1 ? "1 interruption" : `${number} interruptions`;
 }
 
 /** The last hours as a line that is broken where the feed was away. */

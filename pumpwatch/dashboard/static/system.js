@@ -111,21 +111,14 @@ function databaseCard() {
         fact("Data of", origin),
         fact("Trades", count(worker?.trades)),
         fact("Watched tokens", judged.join(", ") || "none"),
-        ...Object.entries(disk).map(([name, value]) => fact(words(name), shown(name, value))),
+        fact("Size", bytes(disk.database_bytes)),
+        fact("Its log (WAL)", bytes(disk.wal_bytes)),
+        fact("Free on the disk", bytes(disk.free_bytes)),
+        fact("Grows by", disk.growth_bytes_per_day === null ? "not known yet" : `${bytes(disk.growth_bytes_per_day)} a day`),
+        fact("Room for", disk.days_left === null ? "not known yet" : `${count(Math.floor(disk.days_left))} days`),
       );
     },
   };
-}
-
-function words(name) {
-  const text = name.replace(/_(bytes|gb|days)$/, "").replaceAll("_", " ");
-  return text[0].toUpperCase() + text.slice(1);
-}
-
-function shown(name, value) {
-  if (name.endsWith("bytes") || name.endsWith("bytes_per_day")) return bytes(value);
-  if (typeof value === "number") return name.endsWith("gb") || name.includes("gb_") ? `${value.toFixed(2)} GB` : count(Math.round(value * 10) / 10);
-  return value === null ? "–" : String(value);
 }
 
 function fact(name, value) {

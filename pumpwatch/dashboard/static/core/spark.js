@@ -2,7 +2,7 @@
 
 import { svg } from "./dom.js";
 
-const WIDTH = 96;
+const WIDTH = 80;
 const HEIGHT = 24;
 
 /** An empty one; see `showSpark`. */
@@ -10,24 +10,27 @@ export function spark() {
   return svg("svg", { class: "spark", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, width: WIDTH, height: HEIGHT, "aria-hidden": "true" }, svg("polyline"));
 }
 
-/** Draw `closes`, pairs of unix seconds and price, the oldest first; `until` is the right end. */
-export function showSpark(element, closes, until, seconds = 3600) {
+/** Draw `closes`, pairs of unix seconds and price, the oldest first: from the first to the last of them, whatever time that is. */
+export function showSpark(element, closes) {
   const line = element.firstChild;
-  const prices = closes.map(([, price]) => price).filter((price) => price !== null);
-  const points = prices.length > 1 ? shape(closes, Math.min(...prices), Math.max(...prices), until, seconds) : "";
+  const known = closes.filter(([, price]) => price !== null);
+  const points = known.length > 1 ? shape(known) : "";
   if (line.getAttribute("points") !== points) line.setAttribute("points", points);
-  const way = prices.length > 1 && prices.at(-1) < prices[0] ? "down" : "up";
+  const way = known.length > 1 && known.at(-1)[1] < known[0][1] ? "down" : "up";
   if (element.getAttribute("data-way") !== way) element.setAttribute("data-way", way);
 }
 
-function shape(closes, low, high, until, seconds) {
-  const height = high - low || 1;
+function shape(closes) {
+  const prices = closes.map(([, price]) => price);
+  const low = Math.min(...prices);
+  const height = Math.max(...prices) - low || 1;
+  const begin = closes[0][0];
+  const length = closes.at(-1)[0] - begin || 1;
   return closes
-    .filter(([, price]) => price !== null)
     .map(([at, price]) => {
-      const x = Math.max(0, 1 - (until - at - 60) / seconds) * (WIDTH - 2) + 1;
+      const x = 1 + ((at - begin) / length) * (WIDTH - 2);
       const y = HEIGHT - 2 - ((price - low) / height) * (HEIGHT - 4);
-      return `${Math.min(x, WIDTH - 1).toFixed(1)},${y.toFixed(1)}`;
+      return `${x.toFixed(1)},${y.toFixed(1)}`;
     })
     .join(" ");
 }
