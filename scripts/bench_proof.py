@@ -22,7 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pumpwatch.cli.demo import Worker, worker_environment
+from pumpwatch.cli.demo_worker import Worker, worker_environment
 from pumpwatch.simulator.simulator import Simulator
 
 _LOOK_SECONDS = 0.5

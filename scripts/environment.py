@@ -20,9 +20,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 OLDEST_PYTHON = (3, 11)
 
-#: The lock that is enough, and the one that has the development tools as well: the second does for the first.
+#: The lock that is enough, the one that has the web page as well, and the one with the development tools: each has all of the
+#: ones before it, and does for them.
 RUN_LOCK = "requirements.lock"
+WEB_LOCK = "requirements-web.lock"
 DEV_LOCK = "requirements-dev.lock"
+_LOCKS = (RUN_LOCK, WEB_LOCK, DEV_LOCK)
 
 _LOCK_FILE = "pumpwatch.lock"
 _PARTS_OF_A_VENV = {"bin", "scripts", "lib", "lib64", "include", "share", "pyvenv.cfg", ".gitignore", _LOCK_FILE}
@@ -73,8 +76,8 @@ def _python_of(venv: Path) -> Path:
 
 
 def _is_ready(venv: Path, lock: str, root: Path) -> bool:
-    locks = (RUN_LOCK, DEV_LOCK) if lock == RUN_LOCK else (DEV_LOCK,)
-    return _python_of(venv).exists() and any(_read(_stamp(venv, each)) == _expected(venv, each, root) for each in locks)
+    enough = _LOCKS[_LOCKS.index(lock) :]
+    return _python_of(venv).exists() and any(_read(_stamp(venv, each)) == _expected(venv, each, root) for each in enough)
 
 
 def _stamp(venv: Path, lock: str) -> Path:

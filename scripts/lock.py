@@ -1,5 +1,6 @@
 """
-Pin what setup.cfg asks for: writes requirements.lock and requirements-dev.lock, with the hashes of every file of each package.
+Pin what setup.cfg asks for: writes requirements.lock, requirements-web.lock and requirements-dev.lock, with the hashes of
+every file of each package.
 
 Needs ``uv`` on the path (``pip install uv``), which solves for all systems and Pythons at once and writes the markers. With
 ``--upgrade`` it takes the newest versions in range; without, it keeps what is pinned. The locks name no index.
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import tomllib
 
-from environment import DEV_LOCK, OLDEST_PYTHON, ROOT, RUN_LOCK
+from environment import DEV_LOCK, OLDEST_PYTHON, ROOT, RUN_LOCK, WEB_LOCK
 
 _HEAD = "# Written by scripts/lock.py from setup.cfg. Do not edit.\n"
 
@@ -44,4 +45,5 @@ def compile_lock(name: str, *options: str) -> None:
 
 if __name__ == "__main__":
     compile_lock(RUN_LOCK)
-    compile_lock(DEV_LOCK, "--extra", "dev", "--constraint", f"scripts/{RUN_LOCK}")
+    compile_lock(WEB_LOCK, "--extra", "web", "--constraint", f"scripts/{RUN_LOCK}")
+    compile_lock(DEV_LOCK, "--extra", "dev", "--constraint", f"scripts/{WEB_LOCK}")

@@ -31,7 +31,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import psutil
 
-from pumpwatch.cli.demo import Worker, run_demo
+from pumpwatch.cli.demo import run_demo
+from pumpwatch.cli.demo_worker import Worker
 from pumpwatch.simulator.faults import FAULTS
 from pumpwatch.simulator.simulator import Simulator
 

@@ -12,12 +12,15 @@ import subprocess
 import sys
 from typing import NoReturn
 
-from environment import RUN_LOCK, EnvironmentProblem, prepare
+from environment import RUN_LOCK, WEB_LOCK, EnvironmentProblem, prepare
+
+#: Who says one of these wants the web page, which needs more.
+_WEB = {"dashboard", "--dashboard"}
 
 
 def main() -> NoReturn:
     try:
-        python = prepare(RUN_LOCK)
+        python = prepare(WEB_LOCK if _WEB.intersection(sys.argv) else RUN_LOCK)
     except EnvironmentProblem as problem:
         sys.exit(f"pumpwatch: {problem}")
     except KeyboardInterrupt:

@@ -23,7 +23,7 @@ import pumpwatch
 from pumpwatch.config_text import ini_text, markdown_tables
 
 ROOT = Path(__file__).resolve().parents[1]
-LOCKS = ("requirements.lock", "requirements-dev.lock")
+LOCKS = ("requirements.lock", "requirements-web.lock", "requirements-dev.lock")
 
 #: Where a name is asked for only by another package and only there, its lock line must carry the marker.
 WINDOWS_ONLY = ("colorama", "win32-setctime")
@@ -120,7 +120,11 @@ def imported_by(path: Path) -> set[str]:
 
 @pytest.mark.parametrize(
     ("lock", "asked"),
-    [("requirements.lock", core()), ("requirements-dev.lock", [*core(), *extra("dev")])],
+    [
+        ("requirements.lock", core()),
+        ("requirements-web.lock", [*core(), *extra("web")]),
+        ("requirements-dev.lock", [*core(), *extra("dev")]),
+    ],
     ids=LOCKS,
 )
 @pytest.mark.parametrize("system", SYSTEMS)

@@ -26,6 +26,7 @@ from pumpwatch.telemetry import set_up_logging, visible
 #: The end of these commands by Ctrl-C is what was asked for; of the others it means that there is no answer.
 _UNTIL_STOPPED = ("run", "demo")
 _DEFECT = 70
+_DEMO_SECONDS = 20.0
 
 #: What these write is meant for others as well: programs that read an export, the system's own service manager.
 _FOR_OTHERS: Final = ("export", "init", "service")
@@ -183,11 +184,17 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     demo = commands.add_parser("demo", help="record the built-in simulator: no key, no network, a new file")
-    demo.add_argument("--seconds", type=seconds, default=20.0, metavar="N", help="how long (default: 20)")
+    demo.add_argument("--seconds", type=seconds, metavar="N", help="how long (default: 20; with --dashboard until Ctrl-C)")
     demo.add_argument("--rate", type=seconds, default=20.0, metavar="TRADES", help="trades per second (default: 20)")
     demo.add_argument("--faults", default="", metavar="NAME,...", help="what goes wrong on the way: drop, mute, garbage, ...")
     demo.add_argument("--provider", metavar="NAME", help="play the limits of a real provider")
     demo.add_argument("--database", type=Path, metavar="FILE", help="a new file for the record (default: one in this folder)")
+    demo.add_argument("--dashboard", action="store_true", help="show it in a web page meanwhile")
+    demo.add_argument(
+        "--open",
+        action=argparse.BooleanOptionalAction,
+        help="open that page in a browser (default: where there is a terminal and a screen)",
+    )
     demo.set_defaults(function=_demo, takes_settings=False)
 
 
@@ -239,16 +246,21 @@ def _run_worker(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def _demo(arguments: argparse.Namespace) -> int:
     from pumpwatch.cli.demo import run_demo
+    from pumpwatch.cli.demo_page import Page
 
     faults = tuple(name.strip() for name in arguments.faults.split(",") if name.strip())
     if arguments.database is not None and arguments.database.exists():
         raise UsageError(f"{visible(arguments.database, limit=200)} exists already: the demo writes a new file only")
+    for_seconds = arguments.seconds
+    if for_seconds is None:
+        for_seconds = math.inf if arguments.dashboard else _DEMO_SECONDS
     return run_demo(
-        seconds=arguments.seconds,
+        seconds=for_seconds,
         rate=arguments.rate,
         faults=faults,
         provider=arguments.provider,
         database=arguments.database,
+        page=Page(opens=arguments.open) if arguments.dashboard else None,
     )
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pumpwatch.cli import demo
-from pumpwatch.cli.demo import Worker, run_demo
+from pumpwatch.cli import demo, demo_worker
+from pumpwatch.cli.demo import run_demo
+from pumpwatch.cli.demo_worker import Worker, worker_environment
 from pumpwatch.errors import UsageError
 
 #: It ends when all is proven, and a list that is final takes the chain 13 s.
@@ -67,7 +68,7 @@ def test_a_record_that_lost_a_trade_fails(
 def test_a_worker_that_cannot_start_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(demo, "_SETTINGS", {"PUMPWATCH_WRITER_BATCH_SIZE": "many"})
+    monkeypatch.setattr(demo_worker, "_SETTINGS", {"PUMPWATCH_WRITER_BATCH_SIZE": "many"})
 
     status, database = run(tmp_path)
 
@@ -115,7 +116,7 @@ def test_the_worker_gets_no_setting_of_the_user(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("PUMPWATCH_CONFIG", "mine.ini")
     monkeypatch.setenv("HELIUS_API_KEY", "secret")
     with Simulator() as simulator:
-        environment = demo.worker_environment(simulator, tmp_path / "x.db", None)
+        environment = worker_environment(simulator, tmp_path / "x.db", None)
 
     assert "secret" not in environment.values()
     assert not {"PUMPWATCH_WATCH_WALLETS", "PUMPWATCH_CONFIG"} & environment.keys()
