@@ -138,7 +138,7 @@ function makePin(td, row, pin) {
 
 function showPin(td, row) {
   const button = td.firstChild;
-  const isPinned = row.watched === "pinned" || row.watched === "added";
+  const isPinned = row.watched === "pinned" || row.watched === "asked";
   button.setAttribute("aria-pressed", String(isPinned));
   write(button, isPinned ? "★" : "☆");
   const name = visible(row.symbol, 24) || short(row.mint);

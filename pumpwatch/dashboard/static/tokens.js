@@ -199,7 +199,7 @@ class TokensPage {
       const { text } = await post("/api/watch", { mint, action: isPinned ? "unpin" : "pin" });
       write(this.summary, text);
       const row = this.rows.get(mint);
-      if (row) this.take([{ ...row, watched: isPinned ? "admitted" : "pinned" }]);
+      if (row) this.take([{ ...row, watched: isPinned ? null : "asked" }]);
     } catch (error) {
       notice(error.message);
     } finally {
