@@ -47,6 +47,7 @@ ROWS = (
         "tariff",
         "commands",
         "status",
+        "overview",
         "drift",
         "redecode",
         "retention",

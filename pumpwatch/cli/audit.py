@@ -10,14 +10,14 @@ from typing import Any, Final
 
 from pumpwatch.audit import TokenAudit, audit
 from pumpwatch.cli import output
-from pumpwatch.cli.look import decimals_of, full_mint
+from pumpwatch.cli.look import full_mint
 from pumpwatch.cli.output import AnswerIsNo
 from pumpwatch.config import Settings
 from pumpwatch.continuity import State
 from pumpwatch.events import WRAPPED_SOL
 from pumpwatch.providers import provider_of
 from pumpwatch.storage.evidence import AnchorSeen, Evidence, open_evidence
-from pumpwatch.storage.queries import open_reader
+from pumpwatch.storage.queries import decimals_of, open_reader
 from pumpwatch.storage.schema import VENUES
 from pumpwatch.telemetry import visible
 

@@ -10,13 +10,13 @@ import msgspec
 
 from pumpwatch.candles import INTERVALS, Candle
 from pumpwatch.cli import output
-from pumpwatch.cli.look import decimals_of, full_mint
+from pumpwatch.cli.look import full_mint
 from pumpwatch.cli.numbers import count_to
 from pumpwatch.cli.output import Column
 from pumpwatch.cli.times import TIMES, check_times, moment_in
 from pumpwatch.config import Settings
 from pumpwatch.storage.candles import Series, candles
-from pumpwatch.storage.queries import GapRow, Reader, open_reader
+from pumpwatch.storage.queries import GapRow, Reader, decimals_of, open_reader
 from pumpwatch.telemetry import visible
 
 _MOST_ROWS: Final = 10_000

@@ -4,67 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
-
 from pumpwatch.cli import output
-from pumpwatch.config import Settings
-from pumpwatch.files import free_bytes, gigabytes, size_of
-from pumpwatch.growth import DAY_SECONDS, Room, left
-from pumpwatch.storage.queries import Reader
-from pumpwatch.storage.sizes import measured
-
-_GIGABYTE: Final = 1_000_000_000
+from pumpwatch.files import gigabytes
+from pumpwatch.growth import DAY_SECONDS
+from pumpwatch.overview import Disk
 
 #: Beyond it nobody plans.
 _LONGEST_DAYS: Final = 3650
-
-
-class Disk(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    Bytes, but for *days_left*.
-
-    Attributes:
-        database_bytes: Of the file; *wal_bytes* of its log.
-        unused_bytes: Of the file: what comes next goes there first.
-        free_bytes: Of the disk; None: unknown.
-        growth_bytes_per_day: Over the last day; None: not measured yet.
-        days_left: Until *full* (``disk``, less [retention] min_free_gb, or ``max_database_gb``) is; None: it does not grow, or
-            it is not known.
-    """
-
-    database_bytes: int
-    wal_bytes: int
-    unused_bytes: int
-    free_bytes: int | None
-    growth_bytes_per_day: float | None
-    days_left: float | None
-    full: str | None
-
-
-def disk_of(reader: Reader, settings: Settings, now: float) -> Disk:
-    """What is so at unix time *now*."""
-    path, retention = settings.pumpwatch.database, settings.retention
-    size = measured(reader.rows, now=now)
-    free = free_bytes(path)
-    ends = left(
-        size.growth_bytes_per_day,
-        Room(
-            used_bytes=size.used_bytes,
-            unused_bytes=size.unused_bytes,
-            free_bytes=free,
-            min_free_bytes=int(retention.min_free_gb * _GIGABYTE),
-            most_bytes=int(retention.max_database_gb * _GIGABYTE),
-        ),
-    )
-    return Disk(
-        database_bytes=size_of(path),
-        wal_bytes=size_of(path.with_name(f"{path.name}-wal")),
-        unused_bytes=size.unused_bytes,
-        free_bytes=free,
-        growth_bytes_per_day=size.growth_bytes_per_day,
-        days_left=None if ends is None else ends.days,
-        full=None if ends is None else ends.what,
-    )
 
 
 def print_room(disk: Disk) -> None:

@@ -7,24 +7,18 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from pumpwatch.budget import Budget
 from pumpwatch.cli import output
-from pumpwatch.cli.costs import costs_of, print_costs
-from pumpwatch.cli.disk import disk_of, print_room
+from pumpwatch.cli.costs import print_costs
+from pumpwatch.cli.disk import print_room
 from pumpwatch.cli.output import AnswerIsNo, Column
-from pumpwatch.cli.rates import print_rates, rates_now
+from pumpwatch.cli.rates import print_rates
 from pumpwatch.config import Settings
-from pumpwatch.costs import ProviderCost
 from pumpwatch.errors import UsageError
-from pumpwatch.events import WRAPPED_SOL, Usage
-from pumpwatch.providers import provider_of
-from pumpwatch.status import STALE_SECONDS, BackfillStatus, Status, StatusUnreadable, path_of, problems, read
-from pumpwatch.storage.queries import GapCount, Reader, open_reader
+from pumpwatch.overview import LAST_TRADES, state_of
+from pumpwatch.status import BackfillStatus, Status
+from pumpwatch.storage.queries import GapCount, Reader
 from pumpwatch.storage.scoreboard import Score
 from pumpwatch.telemetry import visible
-
-_SOL_DECIMALS: Final = 9
-_LAST_TRADES: Final = 20_000
 
 _FEED_COLUMNS: Final = (
     *(Column("FEED", 10), Column("STATE", 10), Column("SINCE", 8), Column("LAST DATA", 9)),
@@ -65,49 +59,6 @@ def show_status(settings: Settings, arguments: argparse.Namespace) -> int:
     return 1 if found else 0
 
 
-def state_of(settings: Settings, now: float) -> dict[str, Any]:
-    """
-    Return what ``status --json`` shows, at unix time *now*.
-
-    Raises:
-        DatabaseError: There is no database, or it cannot be read.
-
-    """
-    path = settings.pumpwatch.database
-    with open_reader(path) as reader:
-        origin, complete, usage = reader.origin(), reader.completeness(), reader.usage()
-        gaps, scores = reader.gap_counts(), _enabled(reader.scoreboard(last=_LAST_TRADES), settings)
-        rates, disk = rates_now(reader, now), disk_of(reader, settings, now)
-        try:
-            status = read(path_of(path))
-            found = problems(status, now)
-        except StatusUnreadable as error:
-            status, found = None, [str(error)]
-        budget = _budget(settings, usage)
-        costs = costs_of(reader, _costs(status, budget, now), now)
-    paid = settings.pumpportal.has_key and settings.pumpportal.trades != "no"
-    cost = budget.projection(now, tokens=sum(complete.values()) or None, paid_trades=paid)
-    document = {"healthy": not found, "problems": found, "database": str(path), "origin": origin, "completeness": complete}
-    record = {"disk": disk, "gaps": gaps, "rates": rates, "scoreboard": {"last_trades": _LAST_TRADES, "feeds": scores}}
-    return {**document, **record, "cost": cost, "costs": costs, "usage": usage, "worker": status}
-
-
-def _budget(settings: Settings, usage: list[Usage]) -> Budget:
-    return Budget(
-        pumpportal_sol_per_day=settings.budget.pumpportal_sol_per_day,
-        helius_credits_per_month=settings.budget.helius_credits_per_month,
-        metered=provider_of(settings.helius.ws.host, is_loopback=settings.helius.ws.is_loopback).metered,
-        start=usage,
-    )
-
-
-def _costs(status: Status | None, budget: Budget, now: float) -> tuple[ProviderCost, ...]:
-    """As the running worker has them, who knows the pace; else as the record has them."""
-    if status is not None and status.costs and abs(now - status.written_at) < STALE_SECONDS:
-        return status.costs
-    return budget.costs(now, say=False)
-
-
 def _print_worker(status: Status, now: float) -> None:
     since = f"started {output.ago(now - status.started_at)} ago, status written {output.ago(now - status.written_at)} ago"
     print(f"pumpwatch {visible(status.version)}, pid {status.pid}, {visible(status.state)}; {since}")
@@ -144,14 +95,6 @@ def _print_record(name: str, origin: str, complete: Mapping[str, int]) -> None:
     print(f"record {visible(name)} ({visible(origin)} data); watched tokens by completeness: {counts}")
 
 
-def _enabled(scores: list[Score], settings: Settings) -> list[Score]:
-    """Without the feeds that are switched off: they miss nothing."""
-    off = {
-        name for name, is_on in (("pumpportal", settings.pumpportal.enabled), ("helius", settings.helius.enabled)) if not is_on
-    }
-    return [score for score in scores if score.feed not in off or score.seen]
-
-
 def _print_gaps(gaps: Sequence[GapCount], now: float) -> None:
     for gap in gaps:
         states = (("open", gap.open), ("being filled", gap.filling), ("unfillable", gap.unfillable))
@@ -163,7 +106,7 @@ def _print_gaps(gaps: Sequence[GapCount], now: float) -> None:
 def _print_scores(scores: Sequence[Score]) -> None:
     if not any(score.seen or score.invented for score in scores):
         return
-    print(f"of the last {_LAST_TRADES} trades (LATE: median, behind the first who had it):")
+    print(f"of the last {LAST_TRADES} trades (LATE: median, behind the first who had it):")
     rows = [
         (
             *(score.feed, score.seen, score.only, score.missed, score.invented),
@@ -190,11 +133,6 @@ class Judged(Protocol):
 def completeness(row: Judged) -> str:
     """``unproven: <why>``."""
     return f"{row.completeness}: {visible(row.reason, limit=300)}" if row.reason else row.completeness
-
-
-def decimals_of(quote_mint: str | None, quotes: Mapping[str, int | None]) -> int | None:
-    """Decimals of a quote. While the chain has not told it, amounts are PumpPortal's, which are lamports."""
-    return quotes.get(WRAPPED_SOL, _SOL_DECIMALS) if quote_mint is None else quotes.get(quote_mint)
 
 
 def full_mint(reader: Reader, beginning: str) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from pumpwatch.cli import output
-from pumpwatch.cli.look import decimals_of
 from pumpwatch.storage.positions import PositionRow
+from pumpwatch.storage.queries import decimals_of
 
 _NOTE = "t"
 

@@ -10,13 +10,13 @@ from typing import Any, Final
 
 from pumpwatch import report as telling
 from pumpwatch.cli import output
-from pumpwatch.cli.look import state_of
 from pumpwatch.cli.numbers import count_to
 from pumpwatch.config import Settings, config_file_path, load
 from pumpwatch.config_model import PumpwatchSettings
 from pumpwatch.errors import SettingsError, StopError, TransientError
 from pumpwatch.export_file import whole_file
 from pumpwatch.files import gigabytes, private_files
+from pumpwatch.overview import state_of
 from pumpwatch.scrubbing import Scrubber
 from pumpwatch.status import StatusUnreadable, path_of, read
 from pumpwatch.telemetry import set_up_logging, visible

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from pumpwatch.cli import output
-from pumpwatch.cli.look import completeness, decimals_of, full_mint
+from pumpwatch.cli.look import completeness, full_mint
 from pumpwatch.cli.numbers import count_to
 from pumpwatch.cli.output import Column, Sentence
 from pumpwatch.cli.positions import money, note, percent, print_notes, tokens
@@ -20,7 +20,7 @@ from pumpwatch.storage.board import BoardRow
 from pumpwatch.storage.launch import Buyers, Progress
 from pumpwatch.storage.offchain import MetadataRow
 from pumpwatch.storage.positions import PositionRow, share_of_supply
-from pumpwatch.storage.queries import GapRow, SourceCounts, SpellRow, open_reader
+from pumpwatch.storage.queries import GapRow, SourceCounts, SpellRow, decimals_of, open_reader
 from pumpwatch.telemetry import visible
 
 _MOST_TRADERS: Final = 10_000

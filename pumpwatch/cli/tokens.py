@@ -9,7 +9,7 @@ from typing import Any, Final, get_args
 import msgspec
 
 from pumpwatch.cli import output
-from pumpwatch.cli.look import completeness, decimals_of
+from pumpwatch.cli.look import completeness
 from pumpwatch.cli.numbers import count_to, size
 from pumpwatch.cli.output import Column
 from pumpwatch.cli.times import TIMES, moment_in
@@ -18,7 +18,7 @@ from pumpwatch.decode.addresses import USD1, USDC
 from pumpwatch.errors import UsageError
 from pumpwatch.events import WRAPPED_SOL
 from pumpwatch.storage.board import BoardRow, TokenOrder, WantedTokens, tokens, tokens_in_window
-from pumpwatch.storage.queries import open_reader
+from pumpwatch.storage.queries import decimals_of, open_reader
 from pumpwatch.storage.windows import WINDOWS, Window
 
 _MOST_ROWS: Final = 100_000

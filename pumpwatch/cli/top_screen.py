@@ -12,11 +12,11 @@ from rich.live import Live
 from rich.text import Text
 
 from pumpwatch.cli import output
-from pumpwatch.cli.look import decimals_of
 from pumpwatch.cli.output import Column
 from pumpwatch.cli.top import Seen
 from pumpwatch.storage.board import BoardRow
 from pumpwatch.storage.chosen import TradeRow
+from pumpwatch.storage.queries import decimals_of
 from pumpwatch.storage.windows import Window
 from pumpwatch.telemetry import visible
 

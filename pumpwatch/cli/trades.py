@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pumpwatch.cli import output
 from pumpwatch.cli.follow import Lines, Sink, Table, follow, write
-from pumpwatch.cli.look import decimals_of, full_mint
+from pumpwatch.cli.look import full_mint
 from pumpwatch.cli.numbers import count_to, size
 from pumpwatch.cli.output import AnswerIsNo, Column
 from pumpwatch.cli.times import TIMES, check_times, moment_in
@@ -19,7 +19,7 @@ from pumpwatch.errors import UsageError
 from pumpwatch.storage.chosen import TradeRow, Wanted, completeness_of
 from pumpwatch.storage.following import Place, beginning, end
 from pumpwatch.storage.pruned import pruned_until
-from pumpwatch.storage.queries import Reader, open_reader
+from pumpwatch.storage.queries import Reader, decimals_of, open_reader
 from pumpwatch.storage.tape import Listing, addresses_beginning_with, trades
 from pumpwatch.telemetry import visible
 

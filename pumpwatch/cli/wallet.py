@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from pumpwatch.cli import output
-from pumpwatch.cli.look import decimals_of
 from pumpwatch.cli.numbers import count_to
 from pumpwatch.cli.output import Column, Sentence
 from pumpwatch.cli.positions import money, note, print_notes, tokens
@@ -17,7 +16,7 @@ from pumpwatch.cli.tokens import QUOTES
 from pumpwatch.cli.trades import full_wallet
 from pumpwatch.config import Settings
 from pumpwatch.storage.positions import PositionRow, WalletTotal, positions_of, totals_of
-from pumpwatch.storage.queries import SpellRow, open_reader
+from pumpwatch.storage.queries import SpellRow, decimals_of, open_reader
 from pumpwatch.telemetry import visible
 
 _SHOWN_SPELLS: Final = 5

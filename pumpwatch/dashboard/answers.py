@@ -7,11 +7,9 @@ from typing import Any
 import msgspec
 
 from pumpwatch.candles import Candle
-from pumpwatch.cli.costs import CostRow
-from pumpwatch.cli.disk import Disk
-from pumpwatch.cli.rates import RateRow
 from pumpwatch.dashboard.rows import TokenRow
 from pumpwatch.events import Usage
+from pumpwatch.overview import CostRow, Disk, RateRow
 from pumpwatch.status import Status
 from pumpwatch.storage.alerts import AlertRow
 from pumpwatch.storage.chosen import ListedTrade

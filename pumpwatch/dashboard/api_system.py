@@ -8,12 +8,12 @@ from typing import Final
 
 import flask
 
-from pumpwatch.cli.look import state_of
 from pumpwatch.dashboard.answers import GapOf, Run, System
 from pumpwatch.dashboard.arguments import Arguments
 from pumpwatch.dashboard.context import Context, context
 from pumpwatch.dashboard.problems import answer
 from pumpwatch.dashboard.welcome import welcome
+from pumpwatch.overview import state_of
 from pumpwatch.storage.alerts import alerts_of
 from pumpwatch.storage.queries import Reader
 

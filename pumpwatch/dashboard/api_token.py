@@ -15,7 +15,7 @@ from pumpwatch.dashboard.answers import Candles, ProofOf, Token, Trader, Traders
 from pumpwatch.dashboard.arguments import Arguments, checked_address
 from pumpwatch.dashboard.context import Context, context
 from pumpwatch.dashboard.problems import Problem, answer
-from pumpwatch.dashboard.rows import decimals_of, token_rows
+from pumpwatch.dashboard.rows import token_rows
 from pumpwatch.storage.about import LAST_TRADES, about
 from pumpwatch.storage.board import BoardRow, board_rows
 from pumpwatch.storage.candles import candles
@@ -23,7 +23,7 @@ from pumpwatch.storage.chosen import Wanted
 from pumpwatch.storage.positions import Order, share_of_supply, traders_of
 from pumpwatch.storage.proof import proof_of
 from pumpwatch.storage.pruned import pruned_until
-from pumpwatch.storage.queries import Reader
+from pumpwatch.storage.queries import Reader, decimals_of
 from pumpwatch.storage.tape import trades
 
 TRADER_ORDERS: Final = ("volume", "profit", "net", "last")

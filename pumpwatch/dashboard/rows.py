@@ -6,12 +6,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from pumpwatch.events import WRAPPED_SOL
 from pumpwatch.storage.board import BoardRow, board_rows
-from pumpwatch.storage.queries import Reader
+from pumpwatch.storage.queries import Reader, decimals_of
 from pumpwatch.storage.windows import Hour, hours_of
 
-_SOL_DECIMALS = 9
 _HOUR_SECONDS = 3600
 
 
@@ -40,8 +38,3 @@ def token_rows(reader: Reader, mints: Sequence[str], now: float) -> list[TokenRo
         )
         for row in rows
     ]
-
-
-def decimals_of(quote_mint: str | None, quotes: dict[str, int | None]) -> int | None:
-    """Of a quote. While the chain has not told which it is, amounts are PumpPortal's: lamports."""
-    return quotes.get(WRAPPED_SOL, _SOL_DECIMALS) if quote_mint is None else quotes.get(quote_mint)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ import msgspec
 import sqlalchemy as sa
 
 from pumpwatch.errors import DatabaseBusy, DatabaseError
-from pumpwatch.events import Usage
+from pumpwatch.events import WRAPPED_SOL, Usage
 from pumpwatch.storage import statements
 from pumpwatch.storage.database import reading_engine, translated
 from pumpwatch.storage.schema import SCHEMA_VERSION
@@ -88,6 +88,7 @@ _SPELL_COLUMNS: Final = (
 _IS_WATCHED: Final = "spells.kind = 'token' AND spells.address = place.mint AND spells.ended_at_us IS NULL"
 
 
+_SOL_DECIMALS: Final = 9
 _LATEST_US: Final = 2**62
 _GAP_COLUMNS: Final = ", ".join(GapRow.__struct_fields__)
 _WATCHED_THEN: Final = (
@@ -217,6 +218,11 @@ class Reader:
         with _readable(self._path), self._engine.connect() as connection:
             found = connection.execution_options(yield_per=10_000).execute(sa.text(statement), parameters)
             return array("q", found.scalars())
+
+
+def decimals_of(quote_mint: str | None, quotes: Mapping[str, int | None]) -> int | None:
+    """Decimals of a quote. While the chain has not told it, amounts are PumpPortal's, which are lamports."""
+    return quotes.get(WRAPPED_SOL, _SOL_DECIMALS) if quote_mint is None else quotes.get(quote_mint)
 
 
 @contextlib.contextmanager

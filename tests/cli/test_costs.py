@@ -123,7 +123,7 @@ def test_without_a_worker_the_record_tells_what_was_spent_and_which_tokens_cost_
     filled: Path, record: Record, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record.database.write_bytes(filled.read_bytes())
-    monkeypatch.setattr("pumpwatch.cli.look.provider_of", lambda *_args, **_named: type("Metered", (), {"metered": True}))
+    monkeypatch.setattr("pumpwatch.overview.provider_of", lambda *_args, **_named: type("Metered", (), {"metered": True}))
 
     portal, helius = run("status", "--json").json()["costs"]
 

@@ -9,7 +9,8 @@ from contextlib import closing
 import pytest
 from cli_samples import Record, Run
 
-from pumpwatch.cli.disk import Disk, print_room
+from pumpwatch.cli.disk import print_room
+from pumpwatch.overview import Disk
 
 
 def grew(record: Record, by: int, hours: float) -> None:
