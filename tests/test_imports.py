@@ -21,7 +21,7 @@ ROWS = (
     ("continuity", "breaks", "verdict"),
     (
         *("config", "config_endpoint", "config_file", "config_model", "config_text", "config_values"),
-        *("config_operations", "config_setting"),
+        *("config_operations", "config_setting", "config_dashboard"),
         *(
             "backoff",
             "files",
@@ -33,6 +33,7 @@ ROWS = (
             "providers",
             "symbols",
             "process",
+            "memory",
             "steady",
             "feeds.wanted",
         ),

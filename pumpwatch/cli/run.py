@@ -12,6 +12,7 @@ from pumpwatch.config import Settings
 from pumpwatch.error_reports import end_process
 from pumpwatch.errors import AlreadyRunning, UsageError
 from pumpwatch.feeds.opens import state_folder, stored_wait
+from pumpwatch.memory import keep_small
 from pumpwatch.providers import NAMES
 from pumpwatch.session_writer import Recording
 from pumpwatch.storage.lock import beside
@@ -43,6 +44,7 @@ def run_worker(
         StopError: A person must act.
 
     """
+    keep_small()
     if provider is not None and provider not in NAMES:
         raise UsageError(f"no provider is called {visible(provider)}; there are {', '.join(NAMES)}")
     if if_not_running and _must_wait(settings):
