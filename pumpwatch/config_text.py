@@ -28,6 +28,7 @@ _SECTION_HEADS = {
     "metadata": "The files behind tokens' uris. Each fetch tells somebody your address and which token you watch.",
     "alerts": "What somebody should hear of. Rules that are 0, no or empty are off; market rules all begin so.",
     "metrics": "Numbers for Prometheus, Grafana, Datadog and the like.",
+    "dashboard": "The web page: `pumpwatch dashboard`.",
     "retention": "How long single trades are kept, and what gives way when the disk fills up.",
 }
 

@@ -208,7 +208,7 @@ def test_the_documentation_has_every_setting_with_its_default() -> None:
     assert text.endswith(markdown_tables()), "run scripts/settings_text.py"
 
 
-def test_the_package_ships_its_modules_and_its_type_marker_and_nothing_else(tmp_path: Path) -> None:
+def test_the_package_ships_its_modules_its_type_marker_and_its_pages_and_nothing_else(tmp_path: Path) -> None:
     program = (
         "import json, sys; from setuptools.config.setupcfg import read_configuration;"
         "options = read_configuration('setup.cfg')['options'];"
@@ -220,7 +220,7 @@ def test_the_package_ships_its_modules_and_its_type_marker_and_nothing_else(tmp_
     packages, data, entry_points = json.loads(ended.stdout)
     folders = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "pumpwatch").rglob("*.py")}
     assert set(packages) == folders
-    assert data == {"pumpwatch": ["py.typed"]}
+    assert data == {"pumpwatch": ["py.typed"], "pumpwatch.dashboard": ["static/*", "static/core/*", "templates/*"]}
     assert entry_points == {"console_scripts": ["pumpwatch = pumpwatch.__main__:start"]}
 
 
