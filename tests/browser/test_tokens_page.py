@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from browser_site import Browser, Site, wait_for
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-
-from tests.browser.conftest import Browser, Site, wait_for
 
 ROWS = "return document.querySelectorAll('.tokens tbody tr').length"
 NAMES = "return [...document.querySelectorAll('.tokens tbody .names a')].map((a) => a.textContent)"
