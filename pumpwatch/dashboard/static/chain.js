@@ -1,10 +1,12 @@
 /** The chain of a token's last trades, link by link: the newest on top, each hole where it is. */
 
 import { el, keyed, write } from "./core/dom.js";
-import { clock, count, moment, quoteName, TOKEN_DECIMALS } from "./core/format.js";
-import { causeOf, lackText } from "./gaps.js";
+import { clock, count, moment, quoteName, visible } from "./core/format.js";
+import { lackText } from "./gaps.js";
+import { arithmetic } from "./arithmetic.js";
 import { amount, card, chip, choice, exact, showSources, sourceMarks, tokens, walletLink } from "./pieces.js";
 
+const MOST_BEADS = 100;
 const LENGTHS = [["50", "50"], ["200", "200"], ["500", "500"]];
 
 export class Chain {
@@ -27,7 +29,8 @@ export class Chain {
     this.proof = proof;
     const items = itemsOf(proof, token);
     keyed(this.list, items, (item) => item.key, (item) => this.make(item), (element, item) => this.update(element, item));
-    keyed(this.beads, items.filter((item) => item.kind !== "begin").reverse(), (item) => item.key, (item) => el("i", { "data-item": item.key }), (bead, item) => {
+    const beads = items.filter((item) => item.kind !== "begin").slice(0, matchMedia("(max-width: 640px)").matches ? 48 : MOST_BEADS);
+    keyed(this.beads, beads.reverse(), (item) => item.key, (item) => el("i", { "data-item": item.key }), (bead, item) => {
       bead.dataset.kind = item.kind === "trade" ? mark(item.bead) : item.kind;
       bead.dataset.link = item.kind === "trade" ? item.bead.link : "";
       bead.title = item.kind === "trade" ? `${item.bead.trade.side}, slot ${count(item.bead.trade.slot)}` : item.kind;
@@ -39,15 +42,15 @@ export class Chain {
     const element = el("li", { "data-item": item.key, tabIndex: -1 });
     if (this.isBegun && item.kind === "trade") element.classList.add("fresh");
     if (item.kind !== "trade") {
-      element.append(el("span", { class: "rail", "aria-hidden": "true" }), el("div", { class: "between" }, el("b"), el("p", { class: "soft" })));
+      element.append(rail(), el("div", { class: "between" }, el("b"), el("p", { class: "soft" })));
       return element;
     }
     const check = el("button", { type: "button", class: "check", "aria-expanded": "false", on: { click: () => this.toggle(element, item.key) } }, "Check");
     element.append(
-      el("span", { class: "rail", "aria-hidden": "true" }),
+      rail(),
       el("span", { class: "at mono" }),
       el("span", { class: "side" }),
-      el("span", { class: "amount number" }),
+      el("span", { class: "amount number" }, el("span"), el("small")),
       el("span", { class: "tokens number soft" }),
       el("span", { class: "ends number mono soft", title: "The reserve of the quote after this trade" }),
       walletLink(item.bead.trade.wallet),
@@ -59,7 +62,7 @@ export class Chain {
   }
 
   update(element, item) {
-    element.dataset.kind = item.kind;
+    Object.assign(element.dataset, { kind: item.kind, above: item.above, below: item.below });
     if (item.kind !== "trade") {
       const [title, text] = element.lastChild.children;
       write(title, item.title);
@@ -76,7 +79,8 @@ export class Chain {
     write(at, trade.block_time === null ? "…" : clock(trade.block_time));
     at.title = trade.slot === null ? "The chain has not told it" : `${moment(trade.block_time)} UTC, slot ${count(trade.slot)}`;
     write(side, trade.side);
-    write(quote, `${amount(trade.quote_amount, decimals)} ${quoteName(this.proof.quote_mint)}`);
+    write(quote.firstChild, amount(trade.quote_amount, decimals));
+    write(quote.lastChild, ` ${quoteName(this.proof.quote_mint)}`);
     write(token, tokens(trade.token_amount));
     write(ends, trade.virtual_quote_reserves === null ? "not told" : exact(trade.virtual_quote_reserves, decimals));
     showSources(sources, trade.sources);
@@ -108,6 +112,10 @@ export class Chain {
   }
 }
 
+function rail() {
+  return el("span", { class: "rail", "aria-hidden": "true" }, el("i"));
+}
+
 function mark(bead) {
   return bead.link === "unordered" ? "loose" : bead.fetched ? "fetched" : "told";
 }
@@ -134,7 +142,17 @@ function itemsOf(proof, token) {
     if (bead.link === "hole" || bead.link === "doubt") items.push(lackItem(bead, proof));
   }
   items.push(beginItem(proof, token));
+  items.forEach((item, place) => {
+    item.above = place > 0 ? items[place - 1].below : "none";
+    item.below = below(item);
+  });
   return items;
+}
+
+/** The line from an item down to the next. */
+function below({ kind, bead }) {
+  if (kind === "trade") return bead.link === "unordered" ? "doubt" : bead.link === "hole" || bead.link === "doubt" ? bead.link : "solid";
+  return { hole: "hole", doubt: "doubt", begin: "none" }[kind] ?? "solid";
 }
 
 function anchorItem(anchor) {
@@ -149,9 +167,9 @@ function lackItem(bead, proof) {
   const slots = missing ? `slots ${count(missing.from_slot)} to ${count(missing.to_slot)}` : "here";
   const what = missing ? lackText(missing, proof.quote_mint, proof.quote_decimals) : "how much is not known";
   if (bead.link === "doubt") return { kind: "doubt", key: `h${bead.trade.id}`, title: "The reserves moved without a trade", text: `Between ${slots}: ${missing?.reason ?? "why is not known"}. Whether a trade hides in it, only the chain's list tells.` };
-  const state = { filling: "Backfill is fetching it.", unfillable: `It cannot be filled: ${gap?.reason ?? "the chain's history does not explain it"}.` }[gap?.state] ?? "It is about to be fetched.";
-  const one = missing?.fits_one_trade ? " It fits a single trade." : "";
-  return { kind: "hole", key: `h${bead.trade.id}`, title: `Hole: trades are missing, ${slots}`, text: `Unseen between these two: ${what}.${one} ${gap ? `${causeOf(gap)}. ` : ""}${state}` };
+  const state = { open: "It waits for backfill.", filling: "Backfill is fetching it.", unfillable: `It cannot be filled: ${visible(gap?.reason) || "the chain's history does not explain it"}.` };
+  const one = missing?.fits_one_trade ? " A single trade would fit." : "";
+  return { kind: "hole", key: `h${bead.trade.id}`, title: `Hole: trades are missing, ${slots}`, text: `Unseen between these two: ${what}.${one} ${state[gap?.state] ?? "It is about to be fetched."}` };
 }
 
 function beginItem(proof, token) {
@@ -160,30 +178,4 @@ function beginItem(proof, token) {
   if (earlier > 0) return { kind: "begin", key: "begin", title: `${count(earlier)} earlier trades`, text: "Chained alike: see the strip above." };
   if (proof.completeness === "complete") return { kind: "begin", key: "begin", title: "The creation", text: "The first trade begins in the reserves of the token's own creation." };
   return { kind: "begin", key: "begin", title: "The record begins", text: "What was traded before is not in it." };
-}
-
-/** What a trade began with, undone from its own amounts, beside what the one before it ended with. */
-function arithmetic({ bead, before }, { quote_mint: quoteMint, quote_decimals: decimals }) {
-  const { trade } = bead;
-  if (trade.virtual_token_reserves === null || trade.virtual_quote_reserves === null) {
-    return el("p", { class: "sum soft" }, "Only PumpPortal told it so far: without the chain's reserves it proves nothing.");
-  }
-  const isBuy = trade.side === "buy";
-  const moved = [isBuy ? -trade.token_amount : trade.token_amount, (isBuy ? 1 : -1) * trade.quote_amount + (trade.venue === "pool" ? (trade.lp_fee ?? 0) : 0)];
-  // The mayhem agent moves the virtual reserves between trades: then the real ones tell.
-  const pick = (one, isReal) => (isReal ? [one.real_token_reserves, one.real_quote_reserves] : [one.virtual_token_reserves, one.virtual_quote_reserves]);
-  const begins = (isReal) => pick(trade, isReal).map((value, place) => value - moved[place]);
-  const differs = (isReal) => before && begins(isReal).some((value, place) => value !== pick(before.trade, isReal)[place]);
-  const isReal = bead.link === "chained" && differs(false) && !differs(true);
-  const row = (label, [token, quote], kind = "", note = "") =>
-    el("tr", { class: kind }, el("th", { scope: "row" }, label), el("td", { class: "number mono" }, exact(token, TOKEN_DECIMALS)), el("td", { class: "number mono" }, exact(quote, decimals)), el("td", {}, note));
-  const isSame = before && !differs(isReal);
-  const rows = [
-    row("After this trade", pick(trade, isReal)),
-    row(`This ${trade.side} moved`, moved, "moved"),
-    row("So it began with", begins(isReal), before ? (isSame ? "same" : "other") : "", before ? (isSame ? "✓ equal, to the last unit" : "✗ not equal") : ""),
-  ];
-  if (before) rows.push(row("The one before ended with", pick(before.trade, isReal), isSame ? "same" : "other"));
-  const heads = ["", `${isReal ? "Real reserve" : "Reserve"}, tokens`, `${isReal ? "Real reserve" : "Reserve"}, ${quoteName(quoteMint)}`, ""].map((text) => el("th", { scope: "col", class: "number" }, text));
-  return el("div", { class: "sum scroll" }, el("table", {}, el("thead", {}, el("tr", {}, heads)), el("tbody", {}, rows)), el("p", { class: "mono soft" }, `${trade.signature} #${trade.event_index}`));
 }

@@ -35,10 +35,10 @@ export class Chart {
     addEventListener("resize", () => this.draw());
   }
 
-  /** Show what was chosen in the address, or what fits a token so old. */
-  begin(ageSeconds) {
+  /** Show what was chosen in the address, or what fits a life so long. */
+  begin(lifeSeconds) {
     const [interval, unit] = location.hash.slice(1).split("-");
-    this.interval = interval in INTERVALS ? interval : fitting(ageSeconds);
+    this.interval = interval in INTERVALS ? interval : fitting(lifeSeconds);
     this.inUsd = unit === "usd";
     const intervals = Object.keys(INTERVALS).map((name) => [name, name, `${WORDS[name]} candles`]);
     const zoom = (factor, text, label) => el("button", { type: "button", "aria-label": label, title: label, on: { click: () => this.zoom(factor) } }, text);
@@ -167,7 +167,8 @@ export class Chart {
       last: this.newest.close === null ? null : this.newest,
       holes: this.holes(from, to),
       isTouched: matchMedia("(pointer: coarse)").matches,
-      height: Math.max(260, Math.min(460, Math.round(innerHeight * 0.46))),
+      width: this.plot.clientWidth,
+      height: this.plot.clientHeight,
     };
     this.plotly.react(this.plot, traces(this.list, volumes, this.seconds, colour), layout(told, colour), CONFIG);
     if (!this.isHeard) this.hear();

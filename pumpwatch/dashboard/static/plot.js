@@ -84,14 +84,14 @@ export function traces(candles, volumes, seconds, colour) {
 const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif';
 
 /** Where what is drawn: `range` in unix ms, `prices` lowest and highest that are in sight, `top` the largest volume of them. */
-export function layout({ range, prices: [low, high], top, last, holes, isTouched, height }, colour) {
+export function layout({ range, prices: [low, high], top, last, holes, isTouched, width, height }, colour) {
   const room = (high - low || high || 1) * 0.08;
-  const bottom = low - room;
+  const bottom = Math.max(0, low - room);
   const ticks = niceTicks(bottom, high + room, Math.max(3, Math.round(height / 70)));
   return {
     height,
     autosize: true,
-    margin: { l: 8, r: 72, t: 8, b: 26, pad: 0 },
+    margin: { l: 8, r: 72, t: 8, b: 24, pad: 0 },
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     font: { family: FONT, size: 11, color: colour.soft },
@@ -102,11 +102,14 @@ export function layout({ range, prices: [low, high], top, last, holes, isTouched
     spikedistance: -1,
     xaxis: {
       type: "date",
+      anchor: "y2",
       range,
       rangeslider: { visible: false },
+      tickformat: timeFormat(range),
       gridcolor: colour.line,
       linecolor: colour.line,
-      nticks: 7,
+      nticks: Math.max(3, Math.round(width / 110)),
+      tickangle: 0,
       fixedrange: isTouched,
       showspikes: true,
       spikemode: "across",
@@ -117,6 +120,7 @@ export function layout({ range, prices: [low, high], top, last, holes, isTouched
     },
     yaxis: {
       side: "right",
+      anchor: "x",
       range: [bottom, high + room],
       domain: [0.2, 1],
       tickvals: ticks,
@@ -125,13 +129,18 @@ export function layout({ range, prices: [low, high], top, last, holes, isTouched
       zeroline: false,
       fixedrange: true,
     },
-    yaxis2: { domain: [0, 0.17], range: [0, (top || 1) * 1.05], visible: false, fixedrange: true },
-    shapes: [...holes.map((hole) => shade(hole, colour)), ...(last === null ? [] : [lastLine(last, colour)])],
+    yaxis2: { domain: [0, 0.17], range: [0, (top || 1) * 1.05], showgrid: false, showticklabels: false, zeroline: false, fixedrange: true },
+    shapes: [...holes.map((hole) => shade(hole, range, colour)), ...(last === null ? [] : [lastLine(last, colour)])],
     annotations: last === null ? [] : [lastLabel(last, colour)],
   };
 }
 
-function shade([from, to, text], colour) {
+function timeFormat([from, to]) {
+  const hours = (to - from) / 3_600_000;
+  return hours < 1 ? "%H:%M:%S" : hours < 30 ? "%H:%M" : hours < 24 * 20 ? "%b %d %H:%M" : "%Y-%m-%d";
+}
+
+function shade([from, to, text], range, colour) {
   return {
     type: "rect",
     layer: "below",
@@ -144,7 +153,7 @@ function shade([from, to, text], colour) {
     fillcolor: colour["bad-soft"],
     opacity: 0.85,
     line: { color: colour.down, width: 1, dash: "dot" },
-    label: { text, textposition: "top left", font: { color: colour.down, size: 11 } },
+    label: { text: to - from > (range[1] - range[0]) * 0.07 ? text : "", textposition: "top left", font: { color: colour.down, size: 11 } },
   };
 }
 

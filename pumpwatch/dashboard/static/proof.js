@@ -112,7 +112,7 @@ function sentence(proof, token, now) {
   const until = proof.complete_until === null ? "" : ` (${day(proof.complete_until, now)} UTC, ${age(now - proof.complete_until)} ago)`;
   const end = proof.proven_to_slot === null ? "" : ` to slot ${count(proof.proven_to_slot)}${until}`;
   const chained = "Each links to the one before it to the last unit, and the chain's own account is in the state that they lead to.";
-  const weak = proof.reason ? ` Note: ${visible(proof.reason)}.` : "";
+  const weak = proof.reason ? ` Note: ${reasonOf(proof)}.` : "";
   const pruned = proof.pruned_until ? ` Trades up to ${moment(proof.pruned_until)} UTC were pruned: that part was proved when they were taken out.` : "";
   const from = proof.complete_from === null ? "" : ` (${day(proof.complete_from, now)} UTC)`;
   switch (proof.completeness) {
@@ -125,14 +125,19 @@ function sentence(proof, token, now) {
     case "holes": {
       const upTo = proof.proven_to_slot === null ? "" : ` Up to slot ${count(proof.proven_to_slot)} nothing is missing.`;
       const open = proof.gaps.filter(isOpen).length;
-      return `${capital(visible(proof.reason) || plural(proof.holes ?? 1, "hole"))}.${upTo} ${open ? "The chain is asked for them." : "They are about to be fetched."}${pruned}`;
+      return `${capital(reasonOf(proof) || plural(proof.holes ?? 1, "hole"))}.${upTo} ${open ? "The chain is asked for them." : "They are about to be fetched."}${pruned}`;
     }
     default: {
       const upTo = proof.proven_to_slot === null ? "" : ` Up to slot ${count(proof.proven_to_slot)} it is proved.`;
       const none = token.watched === null ? " It is not watched." : "";
-      return `${capital(visible(proof.reason) || "nothing is known of it yet")}.${upTo}${none}${pruned}`;
+      return `${capital(reasonOf(proof) || "nothing is known of it yet")}.${upTo}${none}${pruned}`;
     }
   }
+}
+
+/** Slots in it as they are shown elsewhere. */
+function reasonOf(proof) {
+  return visible(proof.reason).replace(/\b\d{5,12}\b/g, (slot) => count(Number(slot)));
 }
 
 function capital(text) {

@@ -8,9 +8,10 @@ import { plural } from "./pieces.js";
 const SLOT_SECONDS = 0.4;
 const LEGEND = [
   ["chained", "chained, to the last unit"],
+  ["pool", "the same, in its pool"],
   ["hole", "a hole: trades are missing"],
   ["filling", "being filled"],
-  ["closed", "was a hole, repaired"],
+  ["closed", "was open, repaired"],
   ["unfillable", "cannot be filled"],
   ["anchor", "the chain's account agrees"],
 ];
@@ -46,7 +47,9 @@ export class Strip {
       ),
     );
     const anchors = proof.anchors.filter((one) => one.exists).map((one) => part(one.slot, one.slot, one.agrees ? "anchor" : "ahead", `The chain's account at slot ${count(one.slot)} ${one.agrees ? "agrees with the record" : "was ahead of the record"}`, `a${one.slot}`));
-    place(this.chain, [...segments, ...missing, ...anchors]);
+    const [last, agreed] = [proof.segments.at(-1), proof.anchors.find((one) => one.agrees)];
+    const quiet = last && agreed && agreed.slot > last.to_slot ? [part(last.to_slot, agreed.slot, "quiet", "Nothing was traded: the chain's account is as our last trade left it", "quiet")] : [];
+    place(this.chain, [...quiet, ...segments, ...missing, ...anchors]);
     place(
       this.gaps,
       [...proof.gaps].reverse().map((gap) => {

@@ -10,7 +10,7 @@ const MOST_SHOWN = 3000;
 const PAGE = 100;
 
 const STATES = {
-  provisional: ["provisional", "Only PumpPortal told it so far: the chain is asked"],
+  provisional: ["prov.", "Provisional: only PumpPortal told it so far: the chain is asked"],
   confirmed: ["✓", "The chain told it"],
   finalized: ["✓", "The chain told it, and cannot take it back"],
   dropped: ["dropped", "The chain does not have it: it counts nowhere"],

@@ -32,9 +32,9 @@ class TokenPage {
       { class: "token-page" },
       this.head.element,
       this.proof.element,
-      el("div", { class: "market" }, this.chart.element, this.tape.element),
+      el("div", { class: "market" }, el("div", { class: "stack" }, this.chart.element, windows), this.tape.element),
       el("div", { class: "evidence" }, this.proof.chain.element, this.proof.gaps.element),
-      el("div", { class: "people" }, this.traders.element, el("div", { class: "stack" }, windows, makers, launch, metadata)),
+      el("div", { class: "people" }, this.traders.element, el("div", { class: "stack" }, makers, launch, metadata)),
     );
     this.root = root;
     this.askProof = pace(PROOF_MS, () => quiet(this.proof.reload()));
@@ -66,7 +66,7 @@ class TokenPage {
     }
     if (!this.body.isConnected) {
       this.root.replaceChildren(this.body);
-      this.chart.begin(this.ageSeconds());
+      this.chart.begin(this.lifeSeconds());
     }
     await Promise.all([this.proof.reload(), this.tape.reload(), this.chart.reload(), this.traders.reload()]);
     return cursor;
@@ -81,9 +81,10 @@ class TokenPage {
     return about.cursor;
   }
 
-  ageSeconds() {
-    const since = this.about.created_at ?? this.about.first_trade_at;
-    return since === null ? 0 : Date.now() / 1000 - since;
+  /** From its beginning to its last trade, in seconds. */
+  lifeSeconds() {
+    const { created_at: created, first_trade_at: first, last_trade_at: last } = this.about;
+    return last === null ? 0 : last - (created ?? first);
   }
 
   takeRow(row, largest = undefined) {

@@ -70,7 +70,7 @@ export function change(share) {
   if (share === null || share === undefined || !Number.isFinite(share)) return UNKNOWN;
   const percent = share * 100;
   const shown = Math.abs(percent) >= 1000 ? compact(percent) : percent.toFixed(Math.abs(percent) >= 100 ? 0 : 1);
-  return `${percent > 0 ? "+" : ""}${shown} %`;
+  return `${percent > 0 ? "+" : ""}${shown} %`.replace(/^[+-](0\.0+ %)$/, "$1");
 }
 
 /** Percent, as it comes. */
