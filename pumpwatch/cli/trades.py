@@ -87,7 +87,7 @@ def show_trades(settings: Settings, arguments: argparse.Namespace) -> int:
     if arguments.json:
         states = {mint: {"completeness": completeness, "reason": reason} for mint, (completeness, reason) in records.items()}
         ends = {"is_cut": listing.is_cut, "looked_to": listing.looked_to, "pruned_until": pruned}
-        output.print_json({"trades": listing.trades, "completeness": states, **ends})
+        output.print_json({"trades": [trade.row for trade in listing.trades], "completeness": states, **ends})
         return 0
     columns, cells = _table(wanted, quotes)
     output.print_table(columns, [cells(row, "" if row.confirmed else "p") for row in listing.trades])

@@ -143,6 +143,11 @@ class ListedTrade(TradeRow, frozen=True, kw_only=True):
     id: int
     state: str
 
+    @property
+    def row(self) -> TradeRow:
+        """The row of ``trade_log`` alone."""
+        return TradeRow(*(getattr(self, name) for name in TradeRow.__struct_fields__))
+
 
 def rows(reader: Reader, ids: Sequence[int]) -> list[ListedTrade]:
     """Those of these rows of ``trades`` that are in ``trade_log``, in this order."""
