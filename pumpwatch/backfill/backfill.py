@@ -332,6 +332,7 @@ class Backfill(WorkerThread):
     def _put(self, delivery: Delivery) -> bool:
         """Hand over; wait as long as the writer has no room. False: we are stopping."""
         while not self.stopping.is_set():
+            self.pulse.beat()  # a database that takes nothing for long is the writer's trouble, and no hang of this thread
             if self._put_backfill(delivery, timeout_seconds=_ROOM_SECONDS):
                 return True
         return False

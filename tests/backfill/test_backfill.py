@@ -539,6 +539,32 @@ def test_a_stop_ends_the_thread_at_once_even_where_the_writer_has_no_room(
     assert record.ask("SELECT count(*) FROM listings") == [(0,)]
 
 
+def test_waiting_for_a_writer_that_cannot_write_is_no_hang(
+    record: Record, simulator: Simulator, mint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that is locked for minutes must not end the process: that would start it anew before the same lock."""
+    trades_of(simulator, mint, 5)
+    simulator.pass_time(2)
+    backfill = record.backfill()
+    pulses: list[float] = []
+
+    def no_room(_delivery: Delivery, *, timeout_seconds: float) -> bool:
+        pulses.append(backfill.pulse.alive_until)
+        return threading.Event().wait(min(timeout_seconds, 0.02))
+
+    monkeypatch.setattr(record.intake, "put_backfill", no_room)
+    backfill.asked.ask(mint)
+    backfill.start()
+    ends = time.monotonic() + 5
+    while len(pulses) < 5 and time.monotonic() < ends:
+        time.sleep(0.01)
+    backfill.stop()
+    backfill.join(2)
+
+    assert len(pulses) >= 5
+    assert pulses == sorted(set(pulses))
+
+
 def test_an_order_is_taken_and_told_of_through_the_commands(record: Record, mint: str) -> None:
     backfill = record.backfill()
     handlers = backfill.asked.handlers()
