@@ -545,7 +545,6 @@ def test_waiting_for_a_writer_that_cannot_write_is_no_hang(
     """A database that is locked for minutes must not end the process: that would start it anew before the same lock."""
     trades_of(simulator, mint, 5)
     simulator.pass_time(2)
-    backfill = record.backfill()
     pulses: list[float] = []
 
     def no_room(_delivery: Delivery, *, timeout_seconds: float) -> bool:
@@ -553,6 +552,7 @@ def test_waiting_for_a_writer_that_cannot_write_is_no_hang(
         return threading.Event().wait(min(timeout_seconds, 0.02))
 
     monkeypatch.setattr(record.intake, "put_backfill", no_room)
+    backfill = record.backfill()
     backfill.asked.ask(mint)
     backfill.start()
     ends = time.monotonic() + 5
