@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
-import threading
-import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import flask
 import waitress.server
+from waitress import wasyncore
 
 from pumpwatch.errors import UsageError
 from pumpwatch.threads import WorkerThread
@@ -47,8 +45,10 @@ class Server:
                 f"{host}:{port} cannot be listened on ({error.strerror or error}): give another --port, or stop what has it"
             ) from error
         self.port: int = listening.getsockname()[1]
-        self._server = waitress.server.create_server(
+        self._sockets: dict[int, Any] = {}
+        self._server: Any = waitress.server.create_server(
             app,
+            map=self._sockets,
             sockets=[listening],
             threads=THREADS,
             ident="",
@@ -63,22 +63,17 @@ class Server:
 
     def serve(self, *, until: Callable[[], bool], streams: WorkerThread) -> None:
         """Answer until *until* says so. *streams* is the thread that feeds the open ones: with its stop they end."""
-        thread = threading.Thread(target=self._run, name="web", daemon=True)
-        thread.start()
         try:
-            while not until() and thread.is_alive():
+            while not until():
                 if streams.error is not None:
                     raise streams.error
-                time.sleep(_LOOK_SECONDS)
+                # Its own run() ends with a KeyboardInterrupt alone.
+                wasyncore.loop(timeout=_LOOK_SECONDS, map=self._sockets, count=1)
         finally:
             streams.stop()
-            self._server.close()
+            self._server.task_dispatcher.shutdown(timeout=_STOP_SECONDS)
+            wasyncore.close_all(self._sockets, ignore_all=True)
             streams.join(_STOP_SECONDS)
-            thread.join(_STOP_SECONDS)
-
-    def _run(self) -> None:
-        with contextlib.suppress(OSError):  # its sockets are closed under it when it is told to stop
-            self._server.run()
 
 
 def _listen(host: str, port: int) -> socket.socket:
