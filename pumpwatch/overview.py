@@ -16,7 +16,7 @@ from pumpwatch.files import free_bytes, size_of
 from pumpwatch.growth import Room, left
 from pumpwatch.providers import provider_of
 from pumpwatch.status import STALE_SECONDS, Status, StatusUnreadable, path_of, problems, read
-from pumpwatch.storage.queries import Reader, open_reader
+from pumpwatch.storage.queries import Reader
 from pumpwatch.storage.rates import Rate, newest_rates
 from pumpwatch.storage.schema_figures import RATE_MINUTES
 from pumpwatch.storage.scoreboard import Score
@@ -99,22 +99,15 @@ class CostRow(msgspec.Struct, frozen=True):
     dearest: list[TokenCost]
 
 
-def state_of(settings: Settings, now: float) -> dict[str, Any]:
-    """
-    Return what ``status --json`` shows, at unix time *now*.
-
-    Raises:
-        DatabaseError: There is no database, or it cannot be read.
-
-    """
+def state_of(reader: Reader, settings: Settings, now: float) -> dict[str, Any]:
+    """What ``status --json`` shows, at unix time *now*."""
     path = settings.pumpwatch.database
-    with open_reader(path) as reader:
-        origin, complete, usage = reader.origin(), reader.completeness(), reader.usage()
-        gaps, scores = reader.gap_counts(), _enabled(reader.scoreboard(last=LAST_TRADES), settings)
-        rates, disk = rates_now(reader, now), disk_of(reader, settings, now)
-        status, found = _worker(path, now)
-        budget = _budget(settings, usage)
-        costs = costs_of(reader, _costs(status, budget, now), now)
+    origin, complete, usage = reader.origin(), reader.completeness(), reader.usage()
+    gaps, scores = reader.gap_counts(), _enabled(reader.scoreboard(last=LAST_TRADES), settings)
+    rates, disk = rates_now(reader, now), disk_of(reader, settings, now)
+    status, found = _worker(path, now)
+    budget = _budget(settings, usage)
+    costs = costs_of(reader, _costs(status, budget, now), now)
     paid = settings.pumpportal.has_key and settings.pumpportal.trades != "no"
     cost = budget.projection(now, tokens=sum(complete.values()) or None, paid_trades=paid)
     document = {"healthy": not found, "problems": found, "database": str(path), "origin": origin, "completeness": complete}

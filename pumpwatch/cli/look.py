@@ -16,7 +16,7 @@ from pumpwatch.config import Settings
 from pumpwatch.errors import UsageError
 from pumpwatch.overview import LAST_TRADES, state_of
 from pumpwatch.status import BackfillStatus, Status
-from pumpwatch.storage.queries import GapCount, Reader
+from pumpwatch.storage.queries import GapCount, Reader, open_reader
 from pumpwatch.storage.scoreboard import Score
 from pumpwatch.telemetry import visible
 
@@ -41,7 +41,8 @@ def register(commands: Any) -> None:
 def show_status(settings: Settings, arguments: argparse.Namespace) -> int:
     """Exit status 0: healthy; 1: not, or not running. DatabaseError (4): there is no database."""
     now = time.time()
-    document = state_of(settings, now)
+    with open_reader(settings.pumpwatch.database) as reader:
+        document = state_of(reader, settings, now)
     found, status = document["problems"], document["worker"]
     if arguments.json:
         output.print_json(document)

@@ -19,6 +19,7 @@ from pumpwatch.files import gigabytes, private_files
 from pumpwatch.overview import state_of
 from pumpwatch.scrubbing import Scrubber
 from pumpwatch.status import StatusUnreadable, path_of, read
+from pumpwatch.storage.queries import open_reader
 from pumpwatch.telemetry import set_up_logging, visible
 
 _MOST_LINES: Final = 100_000
@@ -127,6 +128,7 @@ def _status(settings: Settings | None) -> object:
     if settings is None:
         return "the settings are wrong"
     try:
-        return state_of(settings, time.time())
+        with open_reader(settings.pumpwatch.database) as reader:
+            return state_of(reader, settings, time.time())
     except (StopError, TransientError) as error:
         return str(error)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
+from collections.abc import Callable
 from typing import Final
 
 import flask
@@ -17,8 +19,12 @@ from pumpwatch.overview import state_of
 from pumpwatch.storage.alerts import alerts_of
 from pumpwatch.storage.queries import Reader
 
-#: For all who ask together: it looks at much.
+#: For all who ask together, as it looks at much: nothing older is told, unless a look takes more than a tenth of that.
 _OLDEST_SECONDS: Final = 2.0
+_PAUSE: Final = 10
+
+#: One look may take so long, on a slow disk.
+_MOST_SECONDS: Final = 20.0
 
 _MOST_ALERTS: Final = 50
 _GAPS: Final = """
@@ -40,12 +46,12 @@ _RUNS: Final = "SELECT started_at_us, pid, version, ended_at_us, exit_status, re
 
 def register(api: flask.Blueprint, run: Context) -> None:
     """Add the routes."""
-    state = _State(run)
+    newest = _Newest(functools.partial(_look, run))
 
     @api.get("/system")
     def system() -> flask.Response:
         Arguments()
-        return answer(state.now())
+        return answer(newest.get())
 
     @api.get("/welcome")
     def what_is_missing() -> flask.Response:
@@ -53,45 +59,64 @@ def register(api: flask.Blueprint, run: Context) -> None:
         return answer(welcome(context().settings, time.time()))
 
 
-class _State:
-    """The newest look at everything; made again by whoever asks when it is old, while the others wait for that one."""
+class _Newest:
+    """
+    The newest look at everything, for all who ask. One request at a time looks anew; meanwhile others get what there is.
 
-    def __init__(self, run: Context) -> None:
-        self._run = run
-        self._lock = threading.Lock()
+    Args:
+        look: Makes a new one; how long it takes says how often it is asked to.
+        clock: Seconds that never go back.
+
+    """
+
+    def __init__(self, look: Callable[[], System], *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._look = look
+        self._clock = clock
+        self._looking = threading.Lock()
         self._found: System | None = None
-        self._looked_at = 0.0
+        self._next_at = 0.0
 
-    def now(self) -> System:
+    def get(self) -> System:
         """
-        Look, if nobody did in the last two seconds.
+        The newest, made now if it is old.
 
         Raises:
             DatabaseError: There is no record that can be read.
 
         """
-        with self._lock:
-            if self._found is None or time.monotonic() - self._looked_at > _OLDEST_SECONDS:
-                self._found = None  # a failure is told to everybody
+        found = self._found
+        if found is not None and self._clock() < self._next_at:
+            return found
+        if not self._looking.acquire(blocking=found is None):
+            assert found is not None
+            return found
+        try:
+            if self._found is None or self._clock() >= self._next_at:  # nobody else did meanwhile
+                began = self._clock()
                 self._found = self._look()
-                self._looked_at = time.monotonic()
+                self._next_at = began + max(_OLDEST_SECONDS, (self._clock() - began) * _PAUSE)
             return self._found
+        except BaseException:
+            self._found = None  # whoever asks next is told too
+            raise
+        finally:
+            self._looking.release()
 
-    def _look(self) -> System:
-        now = time.time()
-        cursor = self._run.live.cursor()
-        status = state_of(self._run.settings, now)
-        with self._run.reader() as reader:
-            return System(
-                now=now,
-                cursor=cursor,
-                **status,
-                alerts=alerts_of(reader, limit=_MOST_ALERTS),
-                runs=[Run(*row) for row in reader.rows(_RUNS)],
-                drops=_gaps(reader, _DROPS),
-                gaps_open=_gaps(reader, _OPEN),
-                gaps_closed=_gaps(reader, _CLOSED),
-            )
+
+def _look(run: Context) -> System:
+    now = time.time()
+    cursor = run.live.cursor()
+    with run.reader(most_seconds=_MOST_SECONDS) as reader:
+        return System(
+            now=now,
+            cursor=cursor,
+            **state_of(reader, run.settings, now),
+            alerts=alerts_of(reader, limit=_MOST_ALERTS),
+            runs=[Run(*row) for row in reader.rows(_RUNS)],
+            drops=_gaps(reader, _DROPS),
+            gaps_open=_gaps(reader, _OPEN),
+            gaps_closed=_gaps(reader, _CLOSED),
+        )
 
 
 def _gaps(reader: Reader, question: str) -> list[GapOf]:

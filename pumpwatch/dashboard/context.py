@@ -13,6 +13,9 @@ from pumpwatch.dashboard.live import Live
 from pumpwatch.errors import DatabaseError
 from pumpwatch.storage.queries import Reader, open_reader
 
+#: One request reads no longer.
+MOST_SECONDS = 5.0
+
 _KEY = "pumpwatch.context"
 
 
@@ -35,7 +38,7 @@ class Context:
         """The record, which may not be there yet."""
         return self.settings.pumpwatch.database
 
-    def reader(self) -> AbstractContextManager[Reader]:
+    def reader(self, *, most_seconds: float = MOST_SECONDS) -> AbstractContextManager[Reader]:
         """
         Open the record for one request, so that a file that was put in its place is seen at once.
 
@@ -43,7 +46,7 @@ class Context:
             DatabaseError: Missing, damaged, of another version, or not to be read now.
 
         """
-        return open_reader(self.database)
+        return open_reader(self.database, most_seconds=most_seconds)
 
     def origin(self) -> str:
         """``mainnet``, ``simulator`` or ``replay``; empty: there is no record that can be read."""

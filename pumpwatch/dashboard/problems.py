@@ -10,7 +10,7 @@ import msgspec
 from loguru import logger
 from werkzeug.exceptions import HTTPException
 
-from pumpwatch.errors import DatabaseError, TransientError, UsageError
+from pumpwatch.errors import DatabaseBusy, DatabaseError, TransientError, UsageError
 from pumpwatch.telemetry import visible
 
 _CODES: Final = {
@@ -69,10 +69,8 @@ def _problem(error: Exception) -> Problem:
     if isinstance(error, UsageError):
         return Problem(HTTPStatus.BAD_REQUEST, visible(error, limit=500))
     if isinstance(error, DatabaseError):
-        is_there = _is_there()
-        return Problem(
-            HTTPStatus.SERVICE_UNAVAILABLE, visible(error, limit=500), code="no_database" if not is_there else "database"
-        )
+        code = "busy" if isinstance(error.__cause__, DatabaseBusy) else "database" if _is_there() else "no_database"
+        return Problem(HTTPStatus.SERVICE_UNAVAILABLE, visible(error, limit=500), code=code)
     if isinstance(error, TransientError):
         return Problem(HTTPStatus.SERVICE_UNAVAILABLE, visible(error, limit=500), code="busy")
     logger.opt(exception=error).error("{} {} failed", flask.request.method, visible(flask.request.path, limit=200))

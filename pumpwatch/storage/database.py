@@ -50,7 +50,11 @@ _TRANSIENT = {
     sqlite3.SQLITE_READONLY: "the database cannot be written",
     sqlite3.SQLITE_CANTOPEN: "the database file cannot be opened",
     sqlite3.SQLITE_PERM: "the database file cannot be opened",
+    sqlite3.SQLITE_INTERRUPT: "reading took longer than it may",
 }
+
+#: Of SQLite's machine: about a millisecond.
+_STEPS_BETWEEN_LOOKS = 20_000
 
 #: Transient while running (a disk can come back); at the start a person must act.
 _NOT_ALLOWED = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
@@ -122,6 +126,13 @@ def _on_connect(statements: tuple[str, ...]) -> Any:
     return connect
 
 
+def _until(deadline: float) -> Any:
+    def connect(connection: sqlite3.Connection, _record: object) -> None:
+        connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS_BETWEEN_LOOKS)
+
+    return connect
+
+
 def writing_engine(path: Path, *, busy_timeout_seconds: float, synchronous: str) -> sa.Engine:
     """
     Return the engine of the one writing connection. The file and its folder are made when they are missing.
@@ -174,9 +185,12 @@ def writing_engine(path: Path, *, busy_timeout_seconds: float, synchronous: str)
     return engine
 
 
-def reading_engine(path: Path) -> sa.Engine:
+def reading_engine(path: Path, *, most_seconds: float | None = None) -> sa.Engine:
     """
     Return an engine that cannot write. Keep its transactions short: a long reader keeps the log from shrinking.
+
+    Args:
+        most_seconds: After so long, a question that is not answered yet ends with DatabaseBusy.
 
     Raises:
         DatabaseError: There is no such file, or it is of a newer schema.
@@ -191,6 +205,8 @@ def reading_engine(path: Path) -> sa.Engine:
         poolclass=sa.pool.QueuePool,
     )
     sa.event.listen(engine, "connect", _on_connect(("PRAGMA query_only=ON",)))
+    if most_seconds is not None:
+        sa.event.listen(engine, "connect", _until(time.monotonic() + most_seconds))
     with _disposed_on_error(engine), translated(path), engine.connect() as connection:
         _check_version(path, _user_version(connection))
     return engine

@@ -152,7 +152,7 @@ class Gaps:
         left, right = self._neighbours(token, hole)
         remark = f"; {hole.reason}" if hole.reason is not None else "; one trade would fit" if hole.fits_one_trade else ""
         cause = cause_of(hole)
-        place = _END if hole.right is None else hole.right.before.virtual_token or 0
+        place = place_of(hole)
         self._insert(
             cause,
             token.mint,
@@ -301,6 +301,11 @@ def _begins(segments: list[Segment], facts: Facts) -> int:
 def cause_of(hole: Break) -> str:
     """``break``: trades are missing; ``doubt``: nothing can be told of what lies between two steps."""
     return "break" if hole.reason is None else "doubt"
+
+
+def place_of(hole: Break) -> int:
+    """What tells two breaks at one transaction apart: the token reserve that the step behind it finds."""
+    return _END if hole.right is None else hole.right.before.virtual_token or 0
 
 
 def is_listed(token: Token, segments: Iterable[Segment], from_slot: int | None, to_slot: int | None) -> bool:

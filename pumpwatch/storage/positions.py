@@ -11,6 +11,7 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
+from pumpwatch.storage.backwards import is_busy, times_back
 from pumpwatch.storage.queries import Reader
 
 Order: TypeAlias = Literal["last", "profit", "volume", "net"]
@@ -37,6 +38,13 @@ _ACROSS_QUOTES: Final = "ifnull(tokens.quote_id, 9223372036854775807)"
 _OF_WALLET: Final = (
     "positions AS own CROSS JOIN tokens ON tokens.id = own.token_id "
     "WHERE own.wallet_id = (SELECT id FROM wallets WHERE address = :address)"
+)
+#: The same, only those of its trades behind a time.
+_LATELY: Final = (
+    "(SELECT DISTINCT token_id FROM trades INDEXED BY trades_time WHERE block_time > :at AND state IN (1, 2) "
+    "AND wallet_id = (SELECT id FROM wallets WHERE address = :address)) AS lately "
+    "CROSS JOIN positions AS own ON own.token_id = lately.token_id CROSS JOIN tokens ON tokens.id = own.token_id "
+    "WHERE own.wallet_id = (SELECT id FROM wallets WHERE address = :address) AND own.last_trade_at > :at"
 )
 _OF_TOKEN: Final = "positions AS own WHERE own.token_id = (SELECT id FROM tokens WHERE mint = :mint)"
 
@@ -152,16 +160,26 @@ def positions_of(
     """
     where = "" if quote_mint is None else " AND tokens.quote_id = (SELECT id FROM quotes WHERE mint = :quote_mint)"
     quote = "0" if quote_mint is not None or order == "last" else _ACROSS_QUOTES
-    rows = reader.rows(
-        f"WITH chosen AS (SELECT tokens.mint, {quote} AS quote, {_ORDERS[order]} AS size FROM {_OF_WALLET}{where} "
-        "ORDER BY quote, size DESC LIMIT :limit) "
-        f"SELECT {_BOARD} FROM chosen CROSS JOIN position_board AS board ON board.mint = chosen.mint AND board.wallet = :address "
-        "ORDER BY chosen.quote, chosen.size DESC",
-        address=address,
-        quote_mint=quote_mint,
-        limit=limit,
-    )
-    return [PositionRow(*row) for row in rows]
+
+    def largest_of(source: str, **parameters: object) -> list[PositionRow]:
+        rows = reader.rows(
+            f"WITH chosen AS (SELECT tokens.mint, {quote} AS quote, {_ORDERS[order]} AS size FROM {source}{where} "
+            "ORDER BY quote, size DESC LIMIT :limit) "
+            f"SELECT {_BOARD} FROM chosen CROSS JOIN position_board AS board "
+            "ON board.mint = chosen.mint AND board.wallet = :address ORDER BY chosen.quote, chosen.size DESC",
+            address=address,
+            quote_mint=quote_mint,
+            limit=limit,
+            **parameters,
+        )
+        return [PositionRow(*row) for row in rows]
+
+    if order == "last" and is_busy(reader, address):
+        for at in times_back(reader, None):
+            found = largest_of(_LATELY, at=at)
+            if len(found) >= limit:
+                return found
+    return largest_of(_OF_WALLET)
 
 
 def traders_of(reader: Reader, mint: str, *, limit: int, order: Order = "volume") -> list[PositionRow]:

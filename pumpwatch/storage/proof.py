@@ -7,44 +7,58 @@ of one segment link to the last unit, and what lies between two segments is judg
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, Literal, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from pumpwatch.breaks import Break, breaks
-from pumpwatch.continuity import Segment, State
-from pumpwatch.events import SOURCES
+from pumpwatch.continuity import POOL, Chain, Segment, State
 from pumpwatch.storage.baseline import SEGMENT_COLUMNS
-from pumpwatch.storage.chosen import ListedTrade, Wanted
+from pumpwatch.storage.beads import Bead, Change, Missing, beads_of
+from pumpwatch.storage.chosen import Wanted
+from pumpwatch.storage.gaps import cause_of, place_of
 from pumpwatch.storage.known import known_tokens
-from pumpwatch.storage.queries import Reader
+from pumpwatch.storage.queries import OF_ALL_TOKENS, Reader
 from pumpwatch.storage.tape import trades
 
 _MOST_GAPS: Final = 200
 _MOST_SEGMENTS: Final = 500
+_MOST_MISSING: Final = 500
 _MOST_ANCHORS: Final = 5
-_BACKFILL: Final = SOURCES[-1]
-
-#: How a trade stands to the one before it.
-Link: TypeAlias = Literal["first", "chained", "hole", "doubt", "unordered"]
-
 _ID: Final = "SELECT id FROM tokens WHERE mint = :mint"
-_SEGMENTS: Final = f"SELECT id, {SEGMENT_COLUMNS} FROM segments WHERE token_id = :token_id ORDER BY first_key"
+_SEGMENTS: Final = f"SELECT id, {SEGMENT_COLUMNS} FROM segments WHERE token_id = :token_id"
+_GAP_COLUMNS: Final = (
+    "id, cause, state, feed, mint, from_us, to_us, from_slot, to_slot, net_token_amount, net_quote_amount, signature, detail, "
+    "found, closed_by, closed_at_us, reason"
+)
+#: What is not over comes before what is: it must be among them.
 _GAPS: Final = f"""
-    SELECT id, cause, state, feed, from_us, to_us, from_slot, to_slot, net_token_amount, net_quote_amount, signature, detail,
-        found, closed_by, closed_at_us, reason FROM gaps WHERE mint = :mint ORDER BY id DESC LIMIT {_MOST_GAPS}
+    SELECT {_GAP_COLUMNS} FROM gaps WHERE mint = :mint OR {OF_ALL_TOKENS}
+    ORDER BY state IN ('open', 'filling') DESC, id DESC LIMIT {_MOST_GAPS}
+"""
+#: What a closed row of a break was about is not missing any more; what one of a doubt was about may be a doubt still.
+_OF_CHAIN: Final = """
+    SELECT cause, place, to_slot, id FROM gaps
+    WHERE mint = :mint AND (cause = 'break' AND state <> 'closed' OR cause = 'doubt') ORDER BY id
 """
 _ANCHORS: Final = f"""
     SELECT venue, slot, block_time, asked_at_us, account_exists, is_matched FROM anchors WHERE token_id = :token_id
     ORDER BY slot DESC LIMIT {_MOST_ANCHORS}
 """
 
+_CHANGES: Final = """
+    SELECT venue, slot, kind FROM reserve_changes WHERE token_id = :token_id AND slot >= :first AND slot <= :last ORDER BY slot
+"""
+
+#: What a row of ``gaps`` is found by from the break that it is about: cause, place, and the slot behind it.
+_Names: TypeAlias = Mapping[tuple[str, int, int], int]
+
 
 class GapSeen(msgspec.Struct, frozen=True):
     """
-    A row of ``gaps`` of this token, closed or not.
+    A row of ``gaps``, closed or not, of this token, or (*mint* is null) of all that were watched then, and it was.
 
     Attributes:
         state: ``open``, ``filling``, ``closed``, ``unfillable``.
@@ -59,6 +73,7 @@ class GapSeen(msgspec.Struct, frozen=True):
     cause: str
     state: str
     feed: str | None
+    mint: str | None
     from_us: int
     to_us: int | None
     from_slot: int | None
@@ -95,56 +110,15 @@ class Stretch(msgspec.Struct, frozen=True):
     to_time: int | None
 
 
-class Missing(msgspec.Struct, frozen=True):
-    """
-    What is not there between two stretches.
-
-    Attributes:
-        reason: Why nothing can be said of it; None: it is a hole.
-        gap: The id of its row of ``gaps``; None: it has none (yet).
-        token_amount: By how much the reserve changed unseen, base units; None: not known. *quote_amount* alike.
-        fits_one_trade: A single trade could have done that.
-    """
-
-    venue: str
-    from_slot: int
-    to_slot: int
-    from_time: int | None
-    to_time: int | None
-    token_amount: int | None
-    quote_amount: int | None
-    reason: str | None
-    fits_one_trade: bool
-    gap: int | None
-
-
-class Bead(msgspec.Struct, frozen=True):
-    """
-    One trade of the chain.
-
-    Attributes:
-        link: ``chained``: it begins in the very state in which the one before it ended; ``hole``: it does not, *missing* lies
-            between; ``doubt``: that cannot be told, see there; ``first``: before it there is nothing that it could link to;
-            ``unordered``: the chain has not told its place.
-        gap: The id of the row of ``gaps`` for what lies before it; None: nothing does, or it has none.
-        fetched: No feed brought it: backfill did.
-        sources: Who did.
-    """
-
-    trade: ListedTrade
-    link: Link
-    gap: int | None
-    fetched: bool
-    sources: list[str]
-    missing: Missing | None = None
-
-
 class Proof(msgspec.Struct, frozen=True):
     """
     Attributes:
         segments: All of the token in the chain's order, at most 500, the newest.
-        missing: All breaks between them, and at their ends.
+        missing: What lies between them, and at their ends; of more than 500 the newest.
+        gaps: The newest first; of more than 200 those that are open before others.
+        anchors: The newest first.
         chain: The last trades, the newest last.
+        is_cut: There are more *segments*, or more is *missing*.
     """
 
     segments: list[Stretch]
@@ -156,69 +130,49 @@ class Proof(msgspec.Struct, frozen=True):
 
 
 def proof_of(reader: Reader, mint: str, *, limit: int) -> Proof | None:
-    """The proof with the last *limit* trades; None: there is no such token."""
-    found = reader.rows(_ID, mint=mint)
-    if not found:
-        return None
-    token_id = found[0][0]
-    tape = trades(reader, Wanted(mint=mint), limit=limit).trades[::-1]
-    gaps = [GapSeen(*row) for row in reader.rows(_GAPS, mint=mint)]
-    segments = [_segment(row) for row in reader.rows(_SEGMENTS, token_id=token_id)]
-    with reader.connection() as connection:
-        facts = known_tokens(connection, [token_id])[token_id].facts
-    ids = {gap.signature: gap.id for gap in reversed(gaps) if gap.signature is not None and gap.state != "closed"}
-    signature_at = {row.chain_key: row.signature for row in tape}
-    found_breaks = breaks(segments, facts)
-    missing = [_missing(one, ids, signature_at) for one in found_breaks]
-    before = {one.right.first_key: lack for one, lack in zip(found_breaks, missing, strict=True) if one.right is not None}
-    anchors = [
-        AnchorRow(_venue(venue), slot, time, asked, bool(exists), bool(matched))
-        for venue, slot, time, asked, exists, matched in reader.rows(_ANCHORS, token_id=token_id)
-    ]
+    """The proof with the last *limit* trades, all of one moment; None: there is no such token."""
+    with reader.moment() as moment:
+        found = moment.rows(_ID, mint=mint)
+        if not found:
+            return None
+        token_id = found[0][0]
+        tape = trades(moment, Wanted(mint=mint), limit=limit).trades[::-1]
+        gaps = [GapSeen(*row) for row in moment.rows(_GAPS, mint=mint)]
+        names = {(cause, place, to_slot): number for cause, place, to_slot, number in moment.rows(_OF_CHAIN, mint=mint)}
+        segments = Chain(_segment(row) for row in moment.rows(_SEGMENTS, token_id=token_id)).segments
+        facts = known_tokens(moment.connection, [token_id])[token_id].facts
+        anchors = moment.rows(_ANCHORS, token_id=token_id)
+        slots = [row.slot for row in tape if row.slot is not None] or [0]
+        changes = moment.rows(_CHANGES, token_id=token_id, first=min(slots), last=max(slots))
+    lacks = list(_lacks(breaks(segments, facts), segments, names))
+    missing = [lack for _, lack in lacks]
     stretches = [
         Stretch(_venue(one.venue), one.trades, one.first_slot, one.last_slot, one.first_time, one.last_time)
-        for one in segments[-_MOST_SEGMENTS:]
+        for one in segments
         if one.trades
     ]
-    return Proof(stretches, missing, gaps, anchors, list(_beads(tape, segments, before)), len(segments) > _MOST_SEGMENTS)
+    return Proof(
+        segments=stretches[-_MOST_SEGMENTS:],
+        missing=missing[-_MOST_MISSING:],
+        gaps=sorted(gaps, key=attrgetter("id"), reverse=True),
+        anchors=[
+            AnchorRow(_venue(venue), slot, time, asked, bool(exists), bool(matched))
+            for venue, slot, time, asked, exists, matched in anchors
+        ],
+        chain=list(beads_of(tape, segments, lacks, [Change(*row) for row in changes], is_mayhem=facts.is_mayhem)),
+        is_cut=len(stretches) > _MOST_SEGMENTS or len(missing) > _MOST_MISSING,
+    )
 
 
-def _beads(tape: Sequence[ListedTrade], segments: Sequence[Segment], before: Mapping[bytes, Missing]) -> Iterable[Bead]:
-    starts = [segment.first_key for segment in segments]
-    last: int | None = None  # the place of the segment that the trade before this one belongs to
-    for row in tape:
-        place = _place(row, starts, segments)
-        if place is None:
-            yield _bead(row, "unordered")
-            continue
-        # Segments without a trade lie between, and a break may be before any of them.
-        passed = range(place, place + 1) if last is None else range(last + 1, place + 1)
-        lack = next((before[starts[one]] for one in passed if starts[one] in before), None)
-        is_begun = last is not None or starts[place] != bytes.fromhex(row.chain_key or "")
-        if lack is not None and (last is not None or not is_begun):
-            yield _bead(row, "hole" if lack.reason is None else "doubt", lack)
-        else:
-            yield _bead(row, "chained" if is_begun else "first")
-        last = place
+def _lacks(found: Iterable[Break], segments: Sequence[Segment], names: _Names) -> Iterator[tuple[int, Missing]]:
+    """Each break, and the place of the segment that it lies before: beyond the last if it is before none."""
+    places = {segment: place for place, segment in enumerate(segments)}
+    pool = next((place for place, segment in enumerate(segments) if segment.venue == POOL), len(segments))
+    for one in found:
+        yield pool if one.right is None else places[one.right], _missing(one, names)
 
 
-def _bead(row: ListedTrade, link: Link, lack: Missing | None = None) -> Bead:
-    sources = row.sources.split(",")
-    return Bead(row, link, None if lack is None else lack.gap, sources == [_BACKFILL], sources, lack)
-
-
-def _place(row: ListedTrade, starts: Sequence[bytes], segments: Sequence[Segment]) -> int | None:
-    """Of the segment that has this trade; None: none does."""
-    if row.chain_key is None:
-        return None
-    key = bytes.fromhex(row.chain_key)
-    place = bisect_right(starts, key) - 1
-    return place if place >= 0 and key <= segments[place].last_key else None
-
-
-def _missing(one: Break, ids: Mapping[str, int], signature_at: Mapping[str | None, str]) -> Missing:
-    behind = one.right.first_key if one.right is not None else one.left.last_key if one.left is not None else b""
-    signature = signature_at.get(behind.hex())
+def _missing(one: Break, names: _Names) -> Missing:
     return Missing(
         venue=_venue(one.venue),
         from_slot=one.from_slot,
@@ -229,7 +183,7 @@ def _missing(one: Break, ids: Mapping[str, int], signature_at: Mapping[str | Non
         quote_amount=one.quote_amount,
         reason=one.reason,
         fits_one_trade=one.fits_one_trade,
-        gap=None if signature is None else ids.get(signature),
+        gap=names.get((cause_of(one), place_of(one), one.to_slot)),
     )
 
 

@@ -95,6 +95,10 @@ _WATCHED_THEN: Final = (
     "SELECT 1 FROM spells WHERE kind = 'token' AND address = :mint AND started_at_us <= ifnull(gaps.to_us, started_at_us) "
     "AND ifnull(ended_at_us, gaps.from_us) >= gaps.from_us"
 )
+#: Of ``gaps``: what concerned all tokens that were watched then, ``:mint`` among them.
+OF_ALL_TOKENS: Final = (
+    f"mint IS NULL AND signature IS NULL AND cause NOT IN ('refused', 'limit', 'budget') AND EXISTS ({_WATCHED_THEN})"
+)
 
 
 class Reader:
@@ -150,7 +154,7 @@ class Reader:
         """What is not closed, by cause, most first."""
         rows = self.rows(
             "SELECT cause, sum(state = 'open'), sum(state = 'filling'), sum(state = 'unfillable'), min(from_us) "
-            "FROM gaps WHERE state <> 'closed' GROUP BY cause ORDER BY count(*) DESC, cause"
+            "FROM gaps WHERE state <> 'closed' GROUP BY +cause ORDER BY count(*) DESC, cause"  # +: not down an index, row by row
         )
         return [GapCount(*row) for row in rows]
 
@@ -164,8 +168,7 @@ class Reader:
         """
         rows = self.rows(
             f"SELECT {_GAP_COLUMNS} FROM (SELECT * FROM gaps WHERE mint = :mint AND state <> 'closed' "
-            "UNION ALL SELECT * FROM gaps WHERE mint IS NULL AND signature IS NULL AND state <> 'closed' "
-            f"AND cause NOT IN ('refused', 'limit', 'budget') AND EXISTS ({_WATCHED_THEN})) "
+            f"UNION ALL SELECT * FROM gaps WHERE state <> 'closed' AND {OF_ALL_TOKENS}) "
             "WHERE from_us <= :until_us AND ifnull(to_us, :until_us) >= :since_us ORDER BY from_us DESC LIMIT :limit",
             mint=mint,
             limit=limit,
@@ -202,11 +205,11 @@ class Reader:
         )
 
     @contextlib.contextmanager
-    def connection(self) -> Iterator[sa.Connection]:
-        """Several questions that must be answered from one moment: one short transaction."""
-        with translated(self._path), self._engine.connect() as connection:
+    def moment(self) -> Iterator[Moment]:
+        """For several questions that must be answered from one moment: one transaction, which is to be short."""
+        with _readable(self._path), self._engine.connect() as connection:
             connection.exec_driver_sql("BEGIN")
-            yield connection
+            yield Moment(self._engine, self._path, connection)
 
     def rows(self, statement: str, **parameters: object) -> list[Any]:
         """Every row of one question: for the modules of this package that ask it."""
@@ -220,22 +223,40 @@ class Reader:
             return array("q", found.scalars())
 
 
+class Moment(Reader):
+    """A reader whose every answer is of one moment; see :meth:`Reader.moment`."""
+
+    def __init__(self, engine: sa.Engine, path: Path, connection: sa.Connection) -> None:
+        super().__init__(engine, path)
+        self.connection = connection
+
+    def rows(self, statement: str, **parameters: object) -> list[Any]:
+        with translated(self._path):
+            return list(self.connection.execute(sa.text(statement), parameters))
+
+    def numbers(self, statement: str, **parameters: object) -> array[int]:
+        return array("q", (row[0] for row in self.rows(statement, **parameters)))
+
+
 def decimals_of(quote_mint: str | None, quotes: Mapping[str, int | None]) -> int | None:
     """Decimals of a quote. While the chain has not told it, amounts are PumpPortal's, which are lamports."""
     return quotes.get(WRAPPED_SOL, _SOL_DECIMALS) if quote_mint is None else quotes.get(quote_mint)
 
 
 @contextlib.contextmanager
-def open_reader(path: Path) -> Iterator[Reader]:
+def open_reader(path: Path, *, most_seconds: float | None = None) -> Iterator[Reader]:
     """
     Open the database at *path* for reading.
+
+    Args:
+        most_seconds: From then on, counted from now, whatever takes longer ends with DatabaseError.
 
     Raises:
         DatabaseError: Missing, damaged, of a newer schema, of another program, or not to be read now.
 
     """
     with _readable(path):
-        engine = reading_engine(path)
+        engine = reading_engine(path, most_seconds=most_seconds)
     try:
         with _readable(path), engine.connect() as connection:
             version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()

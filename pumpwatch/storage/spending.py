@@ -12,7 +12,8 @@ from pumpwatch.storage.queries import Reader
 MOST_TRADES: Final = 200_000
 
 _NEVER: Final = 2**62
-_ENDS: Final = "SELECT min(id), max(id) FROM trades"
+#: One at a time: for both in one question SQLite reads the whole table.
+_ENDS: Final = "SELECT (SELECT min(id) FROM trades), (SELECT max(id) FROM trades)"
 _ARRIVED: Final = f"""
     SELECT id, min(ifnull(pumpportal_at_us, {_NEVER}), ifnull(helius_at_us, {_NEVER}), ifnull(backfill_at_us, {_NEVER}))
     FROM trades WHERE id >= :id ORDER BY id LIMIT 1
@@ -24,7 +25,7 @@ _SOURCES: Final = {
 _BUSIEST: Final = """
     SELECT tokens.mint, tokens.symbol, counted.trades, counted.of
     FROM (
-        SELECT token_id, count(*) AS trades, sum(count(*)) OVER () AS of FROM trades
+        SELECT token_id, count(*) AS trades, sum(count(*)) OVER () AS of FROM trades NOT INDEXED
         WHERE id >= :id AND {source} GROUP BY token_id ORDER BY count(*) DESC, token_id LIMIT :limit
     ) AS counted JOIN tokens ON tokens.id = counted.token_id
     ORDER BY counted.trades DESC, tokens.id

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
+from pumpwatch.storage.backwards import is_busy, times_back
 from pumpwatch.storage.chosen import ARRIVED_AT, AT, QUOTES, ListedTrade, Wanted, rows
 from pumpwatch.storage.queries import Reader
 from pumpwatch.storage.schema import VENUES
@@ -192,17 +193,21 @@ class _Search:
 
     def of_all(self) -> _Answer:
         """By the chain's clock; what has no time there, by ours."""
+        looks = self._by_time("1", self._limit)
+        found = self._sorted([one for look in looks for one in look.found])
+        return self._cut(found, [look.cut_at for look in looks if look.cut_at is not None])
+
+    def _by_time(self, condition: str, limit: int) -> tuple[_Look, _Look]:
+        """At most *limit* fitting rows that have a time of the chain, and of those that have none."""
         placed = "block_time IS NOT NULL"
         placed += "" if self._wanted.since is None else " AND block_time >= :since"
         placed += "" if self._wanted.until is None else " AND block_time <= :until"
         unplaced = f"block_time IS NULL AND {_ARRIVED}"
         times = {"since": self._wanted.since, "until": self._wanted.until}
-        looks = [
-            self._look(_Stretch("trades_time", placed, "block_time", times), "1", self._limit),
-            self._look(_Stretch("trades_time", unplaced, "id", self._arrived()), "1", self._limit),
-        ]
-        found = self._sorted([one for look in looks for one in look.found])
-        return self._cut(found, [look.cut_at for look in looks if look.cut_at is not None])
+        return (
+            self._look(_Stretch("trades_time", placed, "block_time", times), condition, limit),
+            self._look(_Stretch("trades_time", unplaced, "id", self._arrived()), condition, limit),
+        )
 
     def _arrived(self) -> dict[str, int]:
         """The ids of the rows that can have arrived in the wanted time: ids are given as trades arrive."""
@@ -226,6 +231,9 @@ class _Search:
 
     def of_wallet(self) -> _Answer:
         """The newest n trades of a wallet lie in the n tokens that it traded last; what is provisional has no time there."""
+        newest = self._newest_of_wallet()
+        if newest is not None:
+            return newest, []
         found, missed = ([], []) if self._wanted.confirmed_only else self._provisional()
         cuts: list[int] = []
         looked, offset, count = 0, 0, max(self._limit, _FIRST_POSITIONS)
@@ -245,6 +253,22 @@ class _Search:
             offset, count = offset + count, count * 16
         known, cuts = self._cut(found, cuts)
         return known, cuts or missed
+
+    def _newest_of_wallet(self) -> list[_Found] | None:
+        """Its newest trades, all that are wanted, if it is busy enough to have them among the newest of all; else None."""
+        assert self._wanted.wallet is not None
+        if self._oldest_first or not is_busy(self._reader, self._wanted.wallet):
+            return None
+        for at in times_back(self._reader, self._wanted.until):
+            since = max(at + 1, self._wanted.since or 0)  # of the second itself, not all were among them
+            lately = _Search(self._reader, msgspec.structs.replace(self._wanted, since=since), self._limit, oldest_first=False)
+            looks = lately._by_time(_OF_WALLET, MOST_ROWS)
+            if any(look.cut_at is not None for look in looks):
+                return None
+            found = self._sorted([one for look in looks for one in look.found])
+            if len(found) >= self._limit:
+                return found
+        return None
 
     def _provisional(self) -> _Answer:
         tokens = self._reader.rows(
