@@ -20,9 +20,7 @@ _STEPS: Final = (2_000, 16_000, 64_000)
 _LATEST: Final = 2**62
 
 _IS_BUSY: Final = """
-    SELECT count(*) FROM (
-        SELECT 1 FROM positions WHERE wallet_id = (SELECT id FROM wallets WHERE address = :address) LIMIT :most + 1
-    )
+    SELECT 1 FROM positions WHERE wallet_id = (SELECT id FROM wallets WHERE address = :address) LIMIT 1 OFFSET :most
 """
 _BACK: Final = """
     SELECT block_time FROM trades INDEXED BY trades_time WHERE block_time <= :until
@@ -32,7 +30,7 @@ _BACK: Final = """
 
 def is_busy(reader: Reader, address: str) -> bool:
     """Whether the wallet traded very many tokens."""
-    return bool(reader.rows(_IS_BUSY, address=address, most=_MANY_POSITIONS)[0][0] > _MANY_POSITIONS)
+    return bool(reader.rows(_IS_BUSY, address=address, most=_MANY_POSITIONS))
 
 
 def times_back(reader: Reader, until: int | None) -> Iterator[int]:

@@ -262,6 +262,31 @@ def stored(path: Path, *events: Event, source: str = "helius") -> None:
     store.close()
 
 
+@pytest.mark.parametrize("limit", [1, 5, 30, 100])
+def test_the_last_positions_of_a_busy_wallet_are_the_same_found_from_its_newest_trades(
+    path: Path, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(4)
+    tokens = [f"{'m' * 40}{number:04d}" for number in range(40)]
+    times = chance.sample(range(1_757_806_310, 1_757_806_310 + 5000), 200)
+    wallets = [WALLET if number % 3 else "other" for number in range(200)]
+    events = [
+        chain_trade(number, mint=chance.choice(tokens), wallet=wallet, block_time=at, slot=at)
+        for number, (at, wallet) in enumerate(zip(times, wallets, strict=True))
+    ]
+    stored(path, *events)
+    with open_reader(path) as reader:
+        expected = positions_of(reader, WALLET, limit=limit)
+        monkeypatch.setattr("pumpwatch.storage.backwards._MANY_POSITIONS", 10)
+        monkeypatch.setattr("pumpwatch.storage.backwards._STEPS", (3, 20, 100))
+        assert positions_of(reader, WALLET, limit=limit) == expected
+    assert len(expected) == min(limit, len({event.mint for event in events if event.wallet == WALLET}))
+    last = [
+        max(event.block_time or 0 for event in events if (event.mint, event.wallet) == (row.mint, WALLET)) for row in expected
+    ]
+    assert [row.last_trade_at for row in expected] == last == sorted(last, reverse=True)
+
+
 def test_amounts_of_different_quotes_are_never_added_nor_compared(path: Path) -> None:
     sale = chain_trade(1, is_buy=False, token_amount=10**12, trader_quote_amount=7, virtual_quote_reserves=30_987_654_300)
     in_usdc = chain_trade(mint=OTHER, signature="1" * 64, quote_mint=USDC, trader_quote_amount=10**15)

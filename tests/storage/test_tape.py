@@ -14,7 +14,7 @@ import pytest
 from cli_samples import NOW, USDC, Maker
 
 from pumpwatch.events import WRAPPED_SOL
-from pumpwatch.storage import tape
+from pumpwatch.storage import backwards, tape
 from pumpwatch.storage.chosen import TradeRow, Wanted, completeness_of, rows
 from pumpwatch.storage.queries import Reader, open_reader
 from pumpwatch.storage.store import Store
@@ -111,11 +111,15 @@ def questions(market: Market, number: int) -> Iterator[Wanted]:
 
 @pytest.mark.parametrize("oldest_first", [False, True])
 @pytest.mark.parametrize("few", [3, 20_000])
+@pytest.mark.parametrize("is_busy", [False, True])
 def test_an_answer_is_the_first_of_all_that_fits(
-    market: Market, oldest_first: bool, few: int, monkeypatch: pytest.MonkeyPatch
+    market: Market, oldest_first: bool, few: int, is_busy: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tape, "_FIRST_POSITIONS", 2)
     monkeypatch.setattr(tape, "_SLACK_SECONDS", 5)
+    if is_busy:  # every wallet is: its newest trades are looked for among the newest of all
+        monkeypatch.setattr(backwards, "_MANY_POSITIONS", 1)
+        monkeypatch.setattr(backwards, "_STEPS", (3, 30, 300))
     if few == 3:
         monkeypatch.setattr(tape, "_FEW_TRADES", few)
     for wanted in questions(market, 150):
@@ -134,6 +138,29 @@ def test_an_answer_is_the_first_of_all_that_fits(
             else:
                 keys = sorted((row.chain_key or "ff" for row in every), reverse=not oldest_first)
                 assert [row.chain_key or "ff" for row in listing.trades] == keys[:limit]
+
+
+def test_the_newest_trades_of_a_busy_wallet_are_found_without_a_look_at_its_positions(
+    market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backwards, "_MANY_POSITIONS", 10)
+    monkeypatch.setattr(backwards, "_STEPS", (20, 100))
+    asked: list[str] = []
+    ask_rows = market.reader.rows
+
+    def noted(statement: str, **parameters: object) -> list[Any]:
+        asked.append(statement)
+        return ask_rows(statement, **parameters)
+
+    monkeypatch.setattr(market.reader, "rows", noted)
+    busiest = market.wallets[0]
+    assert len(trades(market.reader, Wanted(wallet=busiest), limit=10).trades) == 10
+    assert not any("ORDER BY last_trade_at" in statement or "provisional_buys" in statement for statement in asked)
+
+    asked.clear()
+    everything = trades(market.reader, Wanted(wallet=busiest), limit=1000).trades  # more than there are so near
+    assert len(everything) == sum(row.wallet == busiest for row in market.rows)
+    assert any("provisional_buys" in statement for statement in asked)
 
 
 @pytest.mark.parametrize("oldest_first", [False, True])
