@@ -296,9 +296,10 @@ class Live(WorkerThread):
         tail = Tail(reader, Wanted(), end(reader))
         self._known_tokens = reader.rows(_LAST_ID)[0][0]
         self._watched = dict(reader.rows(_WATCHED))
+        self._forget()  # perhaps it was another file
         with self._changed:
             self._is_reading = True
-            self._number += 1  # nobody was told by a tick of what came before
+            self._number += 1  # no tick tells what came before
             self._changed.notify_all()
         while not self.stopping.is_set() and self._is_wanted() and _identity(self._database) == file:
             self.pulse.beat()

@@ -1,4 +1,4 @@
-"""Who gets an answer from the web page, over real sockets: everything that a stranger's page in this browser could try is refused."""
+"""Who gets an answer from the web page, over real sockets: what a stranger's page in this browser could try is refused."""
 
 from __future__ import annotations
 
