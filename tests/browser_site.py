@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -12,8 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
-from selenium.webdriver.remote.webdriver import WebDriver
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
 
 from pumpwatch.cli.demo_worker import Worker, worker_environment
 from pumpwatch.simulator.simulator import Simulator
@@ -89,6 +92,15 @@ class Site:
     def url(self) -> str:
         return self.dashboard.url
 
+    def ask(self, path: str) -> Any:
+        """What the API answers, below ``/api/``."""
+        with urlopen(f"{self.url}/api/{path}", timeout=10) as answer:
+            return json.load(answer)
+
+    def coin(self, kind: str = "plain") -> str:
+        """The mint of a coin that was there before the recorder, and trades all the time."""
+        return str(self.simulator.market.opening[kind].mint)
+
 
 @contextmanager
 def running_site(folder: Path, *, rate: float = 15.0, seed: int = 7, settings: dict[str, str] | None = None) -> Iterator[Site]:
@@ -131,7 +143,7 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = WAIT_SECO
 class Browser:
     """A browser whose pages are watched: see :meth:`problems`."""
 
-    driver: WebDriver
+    driver: webdriver.Chrome
     asked: list[str] = field(default_factory=list)
 
     def open(self, url: str, *, width: int = 1280, height: int = 800, dark: bool = False) -> None:
@@ -161,3 +173,23 @@ class Browser:
         found += [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
         asked = self.run("return performance.getEntriesByType('resource').map((entry) => entry.name)")
         return found + [url for url in asked if urlsplit(url).hostname not in ("127.0.0.1", None) and not url.startswith("data:")]
+
+
+@contextmanager
+def opened_browser() -> Iterator[Browser]:
+    """A browser of our own; LookupError: there is none."""
+    path, driver_path = browser_path(), shutil.which("chromedriver")
+    if path is None or driver_path is None:
+        raise LookupError("chromium and chromedriver are not here")
+    options = webdriver.ChromeOptions()
+    options.binary_location = path
+    for flag in FLAGS:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(driver_path))
+    try:
+        driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
+        driver.set_page_load_timeout(30)
+        yield Browser(driver)
+    finally:
+        driver.quit()

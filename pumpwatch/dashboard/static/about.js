@@ -1,9 +1,9 @@
-/** Cards of a token's page that change slowly: lately, the launch, creator and developer, what its maker says. */
+/** Cards of a token's page that change slowly: lately, the launch, what its maker says. */
 
 import { el, fill, write } from "./core/dom.js";
 import { change, count, moment, percent, UNKNOWN, usd, visible } from "./core/format.js";
 import { Table } from "./core/table.js";
-import { card, chip, facts, money, plural, showSplit, splitBar, tokens, walletLink, way } from "./pieces.js";
+import { card, money, plural, showSplit, splitBar, tokens, way } from "./pieces.js";
 
 /** 1m, 5m, 1h and 24h. */
 export class Windows {
@@ -13,10 +13,6 @@ export class Windows {
       key: (row) => row.name,
       columns: [
         { id: "name", label: "Last", show: (td, row) => write(td, row.name) },
-        { id: "trades", label: "Trades", class: "number", show: (td, row) => write(td, count(row.trades)) },
-        { id: "split", label: "Buys / sells", make: (td) => td.append(splitBar()), show: (td, row) => showSplit(td.firstChild, row.buys, row.sells) },
-        { id: "volume", label: "Volume", class: "number", show: (td, row) => write(td, money(row.volume, row.quote_mint, row.decimals)) },
-        { id: "usd", label: "USD", class: "number", show: (td, row) => write(td, usd(row.volume_usd)) },
         {
           id: "change",
           label: "Change",
@@ -27,6 +23,10 @@ export class Windows {
             td.className = `number ${way(row.price_change)}`;
           },
         },
+        { id: "trades", label: "Trades", class: "number", show: (td, row) => write(td, count(row.trades)) },
+        { id: "split", label: "Buys / sells", make: (td) => td.append(splitBar()), show: (td, row) => showSplit(td.firstChild, row.buys, row.sells) },
+        { id: "volume", label: "Volume", class: "number", show: (td, row) => write(td, money(row.volume, row.quote_mint, row.decimals)) },
+        { id: "usd", label: "USD", class: "number", show: (td, row) => write(td, usd(row.volume_usd)) },
       ],
     });
     this.element = card("windows", "Lately", this.table.element);
@@ -68,44 +68,6 @@ function stage(label, buyers, developer) {
     el("dd", {}, share),
     el("dd", { class: "soft" }, `${plural(buyers.buys, "buy")} of ${plural(buyers.wallets, "wallet")}, ${tokens(buyers.bought)} tokens${own}`),
   );
-}
-
-/** What creator and developer did with their own token. */
-export class Makers {
-  constructor() {
-    this.box = el("div", { class: "makers" });
-    this.element = card("makers-card", "Creator and developer", this.box);
-  }
-
-  show(about) {
-    const isOne = about.creator !== null && about.creator === about.developer;
-    const people = isOne
-      ? [["Creator and developer", "signed the creation and gets the creator fee", about.creator, about.creator_position]]
-      : [
-          ["Creator", "gets the creator fee", about.creator, about.creator_position],
-          ["Developer", "signed the creation", about.developer, about.developer_position],
-        ];
-    fill(this.box, people.map((person) => maker(about, ...person)));
-  }
-}
-
-function maker(about, label, meaning, who, position) {
-  const element = el("div", { class: "maker" }, el("h3", {}, label, " ", who ? walletLink(who) : "", " ", el("span", { class: "soft" }, who ? meaning : "not known")));
-  if (!who) return element;
-  if (!position) {
-    element.append(el("p", { class: "soft" }, "No trade of it is in the record."));
-    return element;
-  }
-  const share = position.bought > 0 ? position.sold / position.bought : null;
-  const shown = facts(["bought", "Bought"], ["sold", "Sold"], ["net", "Net"], ["profit", "Profit", "Realised, at average cost, after fees"]);
-  shown.bought.show(`${tokens(position.bought)} for ${money(position.spent, position.quote_mint, about.quote_decimals)}`);
-  shown.sold.show(position.sells === 0 ? "nothing" : `${tokens(position.sold)} for ${money(position.received, position.quote_mint, about.quote_decimals)}`);
-  shown.net.show(tokens(position.net_bought));
-  shown.profit.show(money(position.realised_profit, position.quote_mint, about.quote_decimals, true), way(position.realised_profit));
-  if (position.sells > 0 && share !== null) shown.sold.element.append(chip(`${percent(Math.min(share, 9.99) * 100, 0)} of what it bought`, share > 0.5 ? "bad" : "flag"));
-  if (position.remark) element.append(el("p", { class: "warn" }, visible(position.remark)));
-  element.append(shown.element);
-  return element;
 }
 
 const SAID = [

@@ -4,9 +4,10 @@ import { get } from "./core/api.js";
 import { el } from "./core/dom.js";
 import { listen } from "./core/live.js";
 import { eachSecond, showOrigin, showState, startShell } from "./core/shell.js";
-import { Launch, Makers, Metadata, Windows } from "./about.js";
+import { Launch, Metadata, Windows } from "./about.js";
 import { Chart } from "./chart.js";
 import { Head } from "./head.js";
+import { Makers } from "./makers.js";
 import { pace } from "./pace.js";
 import { Proof } from "./proof.js";
 import { TokenTape } from "./token_tape.js";
@@ -25,7 +26,7 @@ class TokenPage {
     this.chart = new Chart(this.mint, root.dataset.plotly);
     this.tape = new TokenTape(this.mint);
     this.traders = new Traders(this.mint);
-    this.cards = [new Windows(), new Makers(), new Launch(), new Metadata()];
+    this.cards = [new Windows(), new Makers(this.mint), new Launch(), new Metadata()];
     const [windows, makers, launch, metadata] = this.cards.map((one) => one.element);
     this.body = el(
       "div",

@@ -50,6 +50,7 @@ export class Traders {
   show(about) {
     this.about = about;
     if (this.order === "volume") this.table.render(about.traders);
+    else this.reload().catch(() => {}); // comes with the next change
   }
 
   async choose(order) {
