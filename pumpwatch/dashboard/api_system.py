@@ -95,10 +95,11 @@ class _Newest:
                 began = self._clock()
                 self._found = self._look()
                 self._next_at = began + max(_OLDEST_SECONDS, (self._clock() - began) * _PAUSE)
-            return self._found
         except BaseException:
             self._found = None  # whoever asks next is told too
             raise
+        else:
+            return self._found
         finally:
             self._looking.release()
 

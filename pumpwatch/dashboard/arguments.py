@@ -15,6 +15,7 @@ from pumpwatch.telemetry import visible
 
 _ADDRESS: Final = re.compile(r"[1-9A-HJ-NP-Za-km-z]{32,44}")
 _WHOLE: Final = re.compile(r"[0-9]{1,15}")
+_NUMBER: Final = re.compile(r"[0-9]{1,20}(\.[0-9]{0,20})?([eE][+-]?[0-9]{1,3})?")
 _LONGEST_TEXT: Final = 64
 _LONGEST_CURSOR: Final = 200
 
@@ -54,7 +55,7 @@ class Arguments:
 
     def choice(self, name: str, known: Sequence[str], default: str | None = None) -> str | None:
         """One of some words."""
-        value = self._given.get(name) or default
+        value = self._given.get(name, default)
         if value is not None and value not in known:
             raise _wrong(f"{name} is one of {', '.join(known)}.")
         return value
@@ -66,7 +67,7 @@ class Arguments:
     def whole(self, name: str, *, least: int, most: int, default: int | None = None) -> int | None:
         """A number of digits alone."""
         value = self._given.get(name)
-        if not value:
+        if value is None:
             return default
         if not _WHOLE.fullmatch(value) or not least <= int(value) <= most:
             raise _wrong(f"{name} is a whole number from {least} to {most}.")
@@ -81,20 +82,16 @@ class Arguments:
     def size(self, name: str) -> float | None:
         """A number that is not negative."""
         value = self._given.get(name)
-        if not value:
+        if value is None:
             return None
-        try:
-            number = float(value)
-        except ValueError:
-            number = math.nan
-        if not 0 <= number < math.inf or len(value) > _LONGEST_TEXT:
+        if not _NUMBER.fullmatch(value) or math.isinf(float(value)):
             raise _wrong(f"{name} is a number that is not negative.")
-        return number
+        return float(value)
 
     def address(self, name: str) -> str | None:
         """A Solana address."""
         value = self._given.get(name)
-        return checked_address(value, name) if value else None
+        return None if value is None else checked_address(value, name)
 
 
 def checked_address(value: str, name: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from api_record import Api, Shown, shown_record
 from written_record import Written
 
 
@@ -15,3 +16,15 @@ def record(tmp_path: Path) -> Iterator[Written]:
     written.open()
     yield written
     written.close()
+
+
+@pytest.fixture(scope="session")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
+    """A record that has something of everything. Nobody changes it."""
+    return shown_record(tmp_path_factory.mktemp("shown") / "market.db")
+
+
+@pytest.fixture
+def api(shown: Shown) -> Api:
+    """The API over it."""
+    return Api(shown.database)
