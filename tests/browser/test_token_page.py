@@ -20,7 +20,7 @@ CANDLES = "document.querySelectorAll('.plot .candlesticklayer path, .plot .boxla
 def ready(
     browser: Browser, site: Site, mint: str, *, width: int = WIDE, height: int = 1000, dark: bool = True, hash_: str = ""
 ) -> None:
-    wait_for(lambda: site.ask(f"tokens/{mint}")["trades"] > 3, "a token with trades")
+    wait_for(lambda: site.ask(f"tokens/{mint}")["trades"] > 3, "a token with trades", seconds=40)
     browser.open(f"{site.url}/token/{mint}{hash_}", width=width, height=height, dark=dark)
     browser.wait(f"return {BEADS}.length > 0", "the chain")
 

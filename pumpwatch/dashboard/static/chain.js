@@ -32,7 +32,7 @@ export class Chain {
     const beads = items.filter((item) => item.kind !== "begin").slice(0, matchMedia("(max-width: 640px)").matches ? 48 : MOST_BEADS);
     keyed(this.beads, beads.reverse(), (item) => item.key, (item) => el("i", { "data-item": item.key }), (bead, item) => {
       bead.dataset.kind = item.kind === "trade" ? mark(item.bead) : item.kind;
-      bead.dataset.link = item.kind === "trade" ? item.bead.link : "";
+      bead.dataset.link = item.kind === "trade" ? (lackOf(item.bead) ?? item.bead.link) : "";
       bead.title = item.kind === "trade" ? `${item.bead.trade.side}, slot ${count(item.bead.trade.slot)}` : item.kind;
     });
     this.isBegun = true;
@@ -139,7 +139,7 @@ function itemsOf(proof, token) {
       isAnchored = true;
     }
     items.push({ kind: "trade", key: `t${trade.id ?? `${trade.signature}/${trade.event_index}`}`, bead, before: before.get(bead) });
-    if (bead.link === "hole" || bead.link === "doubt") items.push(lackItem(bead, proof));
+    if (lackOf(bead)) items.push(lackItem(bead, proof));
   }
   items.push(beginItem(proof, token));
   items.forEach((item, place) => {
@@ -151,8 +151,8 @@ function itemsOf(proof, token) {
 
 /** The line from an item down to the next. */
 function below({ kind, bead }) {
-  if (kind === "trade") return bead.link === "unordered" ? "doubt" : bead.link === "hole" || bead.link === "doubt" ? bead.link : "solid";
-  return { hole: "hole", doubt: "doubt", begin: "none" }[kind] ?? "solid";
+  if (kind === "trade") return bead.link === "unordered" ? "doubt" : lackOf(bead) ?? "solid";
+  return { hole: "hole", doubt: "doubt", unwatched: "unwatched", begin: "none" }[kind] ?? "solid";
 }
 
 function anchorItem(anchor) {
@@ -161,11 +161,18 @@ function anchorItem(anchor) {
   return { kind: "anchor", key: "anchor", title: `${at}, agrees`, text: "Its reserves are those that our trades lead to: up to here nothing can be missing." };
 }
 
+/** What a bead does not link across: a hole, a doubt, a time when nothing was watched; null: it links. */
+function lackOf({ link, missing }) {
+  if (link !== "hole" && link !== "doubt") return null;
+  return missing?.is_unwatched ? "unwatched" : link;
+}
+
 function lackItem(bead, proof) {
   const { missing } = bead;
   const gap = proof.gaps.find((one) => one.id === bead.gap);
   const slots = missing ? `slots ${count(missing.from_slot)} to ${count(missing.to_slot)}` : "here";
   const what = missing ? lackText(missing, proof.quote_mint, proof.quote_decimals) : "how much is not known";
+  if (lackOf(bead) === "unwatched") return { kind: "unwatched", key: `h${bead.trade.id}`, title: "It was not watched then", text: `What was traded in ${slots} is no part of this record.` };
   if (bead.link === "doubt") return { kind: "doubt", key: `h${bead.trade.id}`, title: "The reserves moved without a trade", text: `Between ${slots}: ${missing?.reason ?? "why is not known"}. Whether a trade hides in it, only the chain's list tells.` };
   const state = { open: "It waits for backfill.", filling: "Backfill is fetching it.", unfillable: `It cannot be filled: ${visible(gap?.reason) || "the chain's history does not explain it"}.` };
   const one = missing?.fits_one_trade ? " A single trade would fit." : "";

@@ -54,6 +54,11 @@ export function isOpen(gap) {
   return gap.state === "open" || gap.state === "filling";
 }
 
+/** Is it known that trades are missing there? Other gaps may have cost some, or none. */
+export function isHole(gap) {
+  return gap.cause === "break" || gap.cause === "tail";
+}
+
 export class Gaps {
   constructor() {
     this.list = el("ol", { class: "gaps" });
@@ -105,6 +110,7 @@ function makeGap(gap) {
 
 function showGap(item, gap, proof, now) {
   item.dataset.state = gap.state;
+  item.toggleAttribute("data-hole", isHole(gap));
   const [line, story] = item.children;
   const [state, cause, when] = line.children;
   write(state, STATES[gap.state] ?? gap.state);

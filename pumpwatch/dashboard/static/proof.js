@@ -43,7 +43,7 @@ export class Proof {
       ["sources", "Told by", "How many of its trades each source told: PumpPortal / Helius or another Solana endpoint / backfill"],
     );
     this.strip = new Strip();
-    this.chain = new Chain(() => this.reload());
+    this.chain = new Chain(() => this.reload().catch((error) => write(this.news, error.message)));
     this.gaps = new Gaps();
     const how = el("details", { class: "how" }, el("summary", {}, "How is this proved?"), el("dl", {}, HOW.map(([term, text]) => el("div", {}, el("dt", {}, term), el("dd", {}, text)))));
     const words = el("div", { class: "words" }, el("div", { class: "titled" }, this.title, this.badge, this.jump), this.verdict, this.news);
@@ -58,13 +58,14 @@ export class Proof {
 
   /** The row of the board: when it was created, how many trades it has. */
   setToken(token) {
+    const isFirst = this.token === undefined;
     this.token = token;
-    if (this.proof) this.draw();
+    if (isFirst && this.proof) this.draw();
   }
 
   /** Is something going on that no change of the record's verdict will tell? */
   get isUnsettled() {
-    return this.proof !== undefined && (this.proof.gaps.some(isOpen) || this.proof.chain.some((bead) => bead.link === "hole"));
+    return this.proof !== undefined && (this.proof.gaps.some(isOpen) || this.proof.chain.some(isHole));
   }
 
   draw() {
@@ -74,7 +75,7 @@ export class Proof {
     write(this.sign, SIGNS[proof.completeness] ?? "?");
     write(this.title, TITLES[proof.completeness] ?? "");
     showBadge(this.badge, proof);
-    this.jump.hidden = !proof.chain.some((bead) => bead.link === "hole");
+    this.jump.hidden = !proof.chain.some(isHole);
     this.tellNews();
     const repaired = proof.gaps.filter((gap) => gap.state === "closed");
     this.facts.proven.show(proof.proven_to_slot === null ? "nothing yet" : count(proof.proven_to_slot));
@@ -105,6 +106,10 @@ export class Proof {
     write(this.verdict, sentence(this.proof, this.token, now));
     this.gaps.refresh(now);
   }
+}
+
+function isHole({ link, missing }) {
+  return link === "hole" && !missing?.is_unwatched;
 }
 
 /** What is proven, from when to when, and why. */

@@ -2,7 +2,7 @@
 
 import { el, keyed, write } from "./core/dom.js";
 import { count, moment } from "./core/format.js";
-import { causeOf, isOpen, lackText } from "./gaps.js";
+import { causeOf, isHole, isOpen, lackText } from "./gaps.js";
 import { plural } from "./pieces.js";
 
 const SLOT_SECONDS = 0.4;
@@ -10,8 +10,9 @@ const LEGEND = [
   ["chained", "chained, to the last unit"],
   ["pool", "the same, in its pool"],
   ["hole", "a hole: trades are missing"],
+  ["open", "open: may have cost trades"],
   ["filling", "being filled"],
-  ["closed", "was open, repaired"],
+  ["closed", "settled by proof"],
   ["unfillable", "cannot be filled"],
   ["anchor", "the chain's account agrees"],
 ];
@@ -41,8 +42,8 @@ export class Strip {
       part(
         one.from_slot || begin,
         one.to_slot,
-        one.reason === null ? (this.stateOf(proof, one) ?? "hole") : "doubt",
-        `${one.reason === null ? "Hole" : "Doubt"} in slots ${count(one.from_slot)} to ${count(one.to_slot)}: ${lackText(one, proof.quote_mint, proof.quote_decimals)}`,
+        one.is_unwatched ? "unwatched" : one.reason === null ? (this.stateOf(proof, one) ?? "hole") : "doubt",
+        `${one.is_unwatched ? "Not watched" : one.reason === null ? "Hole" : "Doubt"} in slots ${count(one.from_slot)} to ${count(one.to_slot)}: ${lackText(one, proof.quote_mint, proof.quote_decimals)}`,
         `m${place}`,
       ),
     );
@@ -55,7 +56,7 @@ export class Strip {
       [...proof.gaps].reverse().map((gap) => {
         const from = gap.from_slot ?? clock.slotAt(gap.from_us / 1e6);
         const to = gap.to_slot ?? (gap.to_us === null ? end : clock.slotAt(gap.to_us / 1e6));
-        return part(from, to, gap.state, `${causeOf(gap)}: ${gap.state}`, `g${gap.id}`);
+        return part(from, to, gap.state === "open" && isHole(gap) ? "hole" : gap.state, `${causeOf(gap)}: ${gap.state}`, `g${gap.id}`);
       }),
     );
     place(
@@ -98,7 +99,7 @@ function place(lane, parts) {
 }
 
 function sentence(proof, begin, end) {
-  const holes = proof.missing.filter((one) => one.reason === null).length;
+  const holes = proof.missing.filter((one) => one.reason === null && !one.is_unwatched).length;
   const open = proof.gaps.filter(isOpen).length;
   const trades = proof.segments.reduce((sum, one) => sum + one.trades, 0);
   return (

@@ -57,19 +57,21 @@ class TokenPage {
 
   /** All of it anew; resolves to the cursor from which changes are told. */
   async reload() {
+    const others = Promise.all([this.proof.reload(), this.tape.reload()]);
+    others.catch(() => {}); // told below, or by what is asked first
     let cursor;
     try {
       cursor = await this.loadAbout();
     } catch (error) {
-      if (error.status === 404) this.missing(error.message);
-      else if (error.code === "no_database") await this.welcome();
+      if (error.status === 404) return this.missing(error.message);
+      if (error.code === "no_database") await this.welcome();
       throw error;
     }
     if (!this.body.isConnected) {
       this.root.replaceChildren(this.body);
       this.chart.begin(this.lifeSeconds());
     }
-    await Promise.all([this.proof.reload(), this.tape.reload(), this.chart.reload(), this.traders.reload()]);
+    await Promise.all([others, this.chart.reload()]);
     return cursor;
   }
 
@@ -125,11 +127,12 @@ class TokenPage {
   missing(text) {
     this.listener.stop();
     this.root.replaceChildren(el("p", { class: "empty" }, text));
+    return null;
   }
 
   async welcome() {
     const { showWelcome } = await import("./welcome.js");
-    showWelcome(this.root);
+    await showWelcome(this.root); // until there is one: then it loads this page again
   }
 }
 

@@ -52,8 +52,8 @@ class WalletPage {
     try {
       cursor = await this.loadTotals();
     } catch (error) {
-      if (error.status === 404) this.missing(error.message);
-      else if (error.code === "no_database") (await import("./welcome.js")).showWelcome(this.root);
+      if (error.status === 404) return this.missing(error.message);
+      if (error.code === "no_database") await (await import("./welcome.js")).showWelcome(this.root);
       throw error;
     }
     if (!this.body.isConnected) this.root.replaceChildren(this.body);
@@ -118,6 +118,7 @@ class WalletPage {
   missing(text) {
     this.listener.stop();
     this.root.replaceChildren(el("p", { class: "empty" }, text));
+    return null;
   }
 }
 
