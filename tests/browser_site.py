@@ -167,6 +167,11 @@ class Browser:
         """Wait until the script gives something."""
         return wait_for(lambda: self.run(script, *arguments), what, seconds)
 
+    def leave(self) -> None:
+        """Before the server ends: what was wrong until now is told now."""
+        assert self.problems() == []
+        self.driver.get("about:blank")
+
     def problems(self) -> list[str]:
         """What the page did wrong since it was opened, and where else than here it asked."""
         found: list[str] = list(self.run("return window.__errors ?? []"))

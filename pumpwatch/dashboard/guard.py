@@ -155,6 +155,6 @@ class Guard:
 def protected(answer: flask.Response) -> flask.Response:
     """The answer with what tells a browser to do no more than we mean."""
     for name, value in _HEADERS.items():
-        answer.headers[name] = value
+        answer.headers.setdefault(name, value)
     answer.headers.setdefault("Cache-Control", "no-store")
     return answer

@@ -51,14 +51,14 @@ def blueprint(guard: Guard) -> flask.Blueprint:
         return found
 
     @pages.get("/login")
-    def login() -> str:
+    def login() -> flask.Response:
         return _login(None)
 
     @pages.post("/login")
-    def log_in() -> Response | tuple[str, int]:
+    def log_in() -> Response:
         shown = flask.request.form.get("token", "").strip()
         if not guard.admit(shown):
-            return _login("This is not the token."), HTTPStatus.FORBIDDEN
+            return _login("This is not the token.", HTTPStatus.FORBIDDEN)
         answer = flask.redirect("/", HTTPStatus.SEE_OTHER)
         is_secure = flask.request.headers.get("Origin", "").startswith("https:")
         answer.set_cookie(
@@ -93,7 +93,11 @@ def _shell(page: str, address: str = "") -> str:
     )
 
 
-def _login(problem: str | None) -> str:
-    return flask.render_template(
+def _login(problem: str | None, status: int = HTTPStatus.OK) -> flask.Response:
+    page = flask.render_template(
         "login.html", page="login", address="", origin="", action_token="", version=__version__, problem=problem
     )
+    answer = flask.Response(page, status=status)
+    # With no-referrer a browser would send the form with the Origin "null", as a stranger's page does. No other server gets it.
+    answer.headers["Referrer-Policy"] = "same-origin"
+    return answer

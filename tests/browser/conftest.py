@@ -7,35 +7,21 @@ One browser serves them all, and one recorder those that only look.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 
 import pytest
-from browser_site import FLAGS, WATCH, Browser, Site, browser_path, running_site
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
+from browser_site import Browser, Site, opened_browser, running_site
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    path = browser_path()
-    driver_path = shutil.which("chromedriver")
-    if path is None or driver_path is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("CI has no chromium with its chromedriver: .ci/run installs them")
-        pytest.skip("chromium and chromedriver are not here")
-    options = webdriver.ChromeOptions()
-    options.binary_location = path
-    for flag in FLAGS:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(driver_path))
     try:
-        driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
-        driver.set_page_load_timeout(30)
-        yield Browser(driver)
-    finally:
-        driver.quit()
+        with opened_browser() as found:
+            yield found
+    except LookupError as missing:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{missing}: .ci/run installs them")
+        pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="session")

@@ -75,6 +75,8 @@ def test_trades_come_by_themselves_and_wait_while_a_mouse_is_over_them(browser: 
     before = browser.run(TOP_TRADE)
     browser.wait(f"return {TRADES}[0].dataset.mine !== '1'", "a new trade on top", before, seconds=40)
     assert browser.run(f"return {TRADES}.some((row) => row.dataset.mine === '1')"), "rows are kept, not built anew"
+    amounts = browser.run(f"return {TRADES}.map((row) => row.querySelector('.amount').textContent)")
+    assert "–" not in amounts
 
     body = browser.driver.find_element(By.CSS_SELECTOR, ".trades tbody")
     browser.run("arguments[0].scrollIntoView({ block: 'center' })", body)

@@ -114,7 +114,7 @@ def test_every_answer_tells_the_browser_to_do_no_more_than_we_mean(page: Served)
         assert "frame-ancestors 'none'" in policy
         assert "unsafe" not in policy
         assert headers["x-content-type-options"] == "nosniff"
-        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["referrer-policy"] == ("same-origin" if path == "/login" else "no-referrer")
         assert not any(name.startswith("access-control") for name in headers)
         assert "server" not in headers
 

@@ -132,6 +132,7 @@ const MARKS = /(\p{M}{3})\p{M}+/gu;
 export function visible(text, limit = 200) {
   if (text === null || text === undefined) return "";
   const cleaned = String(text).replace(HOSTILE, "�").replace(MARKS, "$1");
+  if (!cleaned.trim()) return ""; // a name of blanks is none: what is shown in its place can be seen
   const letters = [...cleaned];
   return letters.length > limit ? `${letters.slice(0, limit).join("")}…` : cleaned;
 }
