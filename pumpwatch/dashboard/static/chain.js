@@ -7,6 +7,7 @@ import { arithmetic } from "./arithmetic.js";
 import { amount, card, chip, choice, exact, showSources, sourceMarks, tokens, walletLink } from "./pieces.js";
 
 const MOST_BEADS = 100;
+const ON_THEIR_WAY_MS = 5000;
 const LENGTHS = [["50", "50"], ["200", "200"], ["500", "500"]];
 
 export class Chain {
@@ -100,8 +101,14 @@ export class Chain {
     const isOpen = this.open.has(item.key);
     const button = element.querySelector(".check");
     button.setAttribute("aria-expanded", String(isOpen));
-    element.querySelector(".sum")?.remove();
-    if (isOpen) element.append(arithmetic(item, this.proof));
+    const said = `${item.bead.link} ${item.bead.trade.state} ${item.before?.trade.id}`;
+    const shown = element.querySelector(".sum");
+    if (isOpen && shown?.dataset.said === said) return;
+    shown?.remove();
+    if (!isOpen) return;
+    const made = arithmetic(item, this.proof);
+    made.dataset.said = said;
+    element.append(made);
   }
 
   /** Bring an item into sight: of this key, or the first hole. */
@@ -120,11 +127,10 @@ function mark(bead) {
   return bead.link === "unordered" ? "loose" : bead.fetched ? "fetched" : "told";
 }
 
-/** The list as it is shown: trades, what lies between them, the newest account above, the beginning below. */
+/** The list as it is shown: trades, what lies between them, accounts of the chain where they were read, the beginning below. */
 function itemsOf(proof, token) {
   const items = [];
-  const anchor = proof.anchors.find((one) => one.exists);
-  let isAnchored = !anchor;
+  const anchors = shownAnchors(proof);
   const before = new Map();
   let last = null;
   for (const bead of proof.chain) {
@@ -134,10 +140,7 @@ function itemsOf(proof, token) {
   for (let place = proof.chain.length - 1; place >= 0; place -= 1) {
     const bead = proof.chain[place];
     const { trade } = bead;
-    if (!isAnchored && trade.slot !== null && trade.slot <= anchor.slot) {
-      items.push(anchorItem(anchor));
-      isAnchored = true;
-    }
+    while (anchors.length > 0 && trade.slot !== null && trade.slot <= anchors[0].slot) items.push(anchorItem(anchors.shift()));
     items.push({ kind: "trade", key: `t${trade.id ?? `${trade.signature}/${trade.event_index}`}`, bead, before: before.get(bead) });
     if (lackOf(bead)) items.push(lackItem(bead, proof));
   }
@@ -155,9 +158,17 @@ function below({ kind, bead }) {
   return { hole: "hole", doubt: "doubt", unwatched: "unwatched", begin: "none" }[kind] ?? "solid";
 }
 
+/** The newest account that agrees, and one that is ahead of the record for longer than trades are on their way. */
+function shownAnchors({ anchors }) {
+  const agreed = anchors.find((one) => one.exists && one.agrees);
+  const newest = anchors.find((one) => one.exists);
+  const isAhead = newest && !newest.agrees && Date.now() - newest.asked_at_us / 1000 > ON_THEIR_WAY_MS;
+  return [isAhead ? newest : null, agreed].filter(Boolean);
+}
+
 function anchorItem(anchor) {
   const at = `The chain's own account, read at slot ${count(anchor.slot)}`;
-  if (!anchor.agrees) return { kind: "ahead", key: "anchor", title: `${at}, is ahead of the record`, text: "It is in a state that follows none of our trades: some are on their way, or missing." };
+  if (!anchor.agrees) return { kind: "ahead", key: "ahead", title: `${at}, is ahead of the record`, text: "It is in a state that follows none of our trades: some are on their way, or missing." };
   return { kind: "anchor", key: "anchor", title: `${at}, agrees`, text: "Its reserves are those that our trades lead to: up to here nothing can be missing." };
 }
 

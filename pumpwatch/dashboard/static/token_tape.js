@@ -34,7 +34,10 @@ export class TokenTape {
   }
 
   setToken(token) {
-    this.decimals = token.quote_decimals;
+    if (this.decimals !== token.quote_decimals) {
+      this.decimals = token.quote_decimals;
+      this.tape.table.refresh(["amount"]);
+    }
     write(this.unit, quoteName(token.quote_mint));
   }
 
