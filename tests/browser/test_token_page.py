@@ -149,6 +149,8 @@ def test_the_chart_is_drawn_and_follows_under_the_strict_policy(browser: Browser
     browser.wait("return document.querySelector('.readout').textContent.includes('USD')", "US dollars")
     assert browser.run("return location.hash") == "#1m-usd"
 
+    browser.run("[...document.querySelectorAll('.chart-tools button')].find((one) => one.textContent === 'Log').click()")
+    browser.wait("return document.querySelector('.plot').layout.yaxis.type === 'log'", "equal heights for equal changes")
     browser.run("document.querySelector('.plot').focus()")
     ActionChains(browser.driver).send_keys(Keys.ARROW_LEFT).perform()
     browser.wait("return [...document.querySelectorAll('.chart-tools button')].at(-1).hidden === false", "the way back")

@@ -21,10 +21,12 @@ export class Chart {
     this.candles = new Map();
     this.range = null; // of time, unix seconds; null: follow the newest
     this.changedFrom = Infinity;
+    this.isLog = false;
     this.readout = el("p", { class: "readout mono" });
     this.summary = el("figcaption", { class: "soft" });
     this.plot = el("div", { class: "plot", tabIndex: 0, role: "group", "aria-label": "Price chart. Arrow keys move it, plus and minus zoom, End shows the newest." });
     this.latest = el("button", { type: "button", hidden: true, on: { click: () => this.follow() } }, "Newest ⇥");
+    this.log = el("button", { type: "button", title: "Equal heights for equal changes", "aria-pressed": "false", on: { click: () => this.turnLog() } }, "Log");
     this.waiting = el("p", { class: "empty" }, "Loading the chart…");
     this.tools = el("div", { class: "chart-tools" });
     const figure = el("figure", {}, this.readout, this.plot, this.waiting, this.summary);
@@ -45,7 +47,7 @@ export class Chart {
     this.tools.replaceChildren(
       choice("Interval", intervals, this.interval, (value) => this.choose({ interval: value })),
       choice("Unit", [["quote", "Quote", "Prices in what it trades against"], ["usd", "USD", "Each minute at its own rate"]], this.inUsd ? "usd" : "quote", (value) => this.choose({ inUsd: value === "usd" })),
-      el("div", { class: "tabs small" }, zoom(1.5, "−", "Zoom out"), zoom(1 / 1.5, "+", "Zoom in"), this.latest),
+      el("div", { class: "tabs small" }, this.log, zoom(1.5, "−", "Zoom out"), zoom(1 / 1.5, "+", "Zoom in"), this.latest),
     );
     this.start();
   }
@@ -166,6 +168,7 @@ export class Chart {
       top: Math.max(0, ...seen.map((candle) => this.volume(candle) ?? 0)),
       last: this.newest.close === null ? null : this.newest,
       holes: this.holes(from, to),
+      isLog: this.isLog,
       isTouched: matchMedia("(pointer: coarse)").matches,
       width: this.plot.clientWidth,
       height: this.plot.clientHeight,
@@ -223,6 +226,12 @@ export class Chart {
     const [from, to] = this.sight();
     const length = Math.min(MOST, Math.max(10, ((to - from) / this.seconds) * factor)) * this.seconds;
     this.range = [to - length, to];
+    this.draw();
+  }
+
+  turnLog() {
+    this.isLog = !this.isLog;
+    this.log.setAttribute("aria-pressed", String(this.isLog));
     this.draw();
   }
 

@@ -84,10 +84,8 @@ export function traces(candles, volumes, seconds, colour) {
 const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif';
 
 /** Where what is drawn: `range` in unix ms, `prices` lowest and highest that are in sight, `top` the largest volume of them. */
-export function layout({ range, prices: [low, high], top, last, holes, isTouched, width, height }, colour) {
-  const room = (high - low || high || 1) * 0.08;
-  const bottom = Math.max(0, low - room);
-  const ticks = niceTicks(bottom, high + room, Math.max(3, Math.round(height / 70)));
+export function layout({ range, prices: [low, high], top, last, holes, isLog, isTouched, width, height }, colour) {
+  const shown = isLog && low > 0 ? logScale(low, high) : plainScale(low, high, Math.max(3, Math.round(height / 70)));
   return {
     height,
     autosize: true,
@@ -121,17 +119,18 @@ export function layout({ range, prices: [low, high], top, last, holes, isTouched
     yaxis: {
       side: "right",
       anchor: "x",
-      range: [bottom, high + room],
+      type: shown.type,
+      range: shown.range,
       domain: [0.2, 1],
-      tickvals: ticks,
-      ticktext: ticks.map((value) => price(value, 4)),
+      tickvals: shown.ticks,
+      ticktext: shown.ticks.map((value) => price(value, 4)),
       gridcolor: colour.line,
       zeroline: false,
       fixedrange: true,
     },
     yaxis2: { domain: [0, 0.17], range: [0, (top || 1) * 1.05], showgrid: false, showticklabels: false, zeroline: false, fixedrange: true },
     shapes: [...holes.map((hole) => shade(hole, range, colour)), ...(last === null ? [] : [lastLine(last, colour)])],
-    annotations: last === null ? [] : [lastLabel(last, colour)],
+    annotations: last === null ? [] : [lastLabel(last, shown.type, colour)],
   };
 }
 
@@ -162,18 +161,35 @@ function lastLine(last, colour) {
   return { type: "line", xref: "paper", x0: 0, x1: 1, y0: y, y1: y, line: { color: last.close >= last.open ? colour.up : colour.down, width: 1, dash: "dot" } };
 }
 
-function lastLabel(last, colour) {
+function lastLabel(last, type, colour) {
   return {
     xref: "paper",
     x: 1,
     xanchor: "left",
-    y: last.close,
+    y: type === "log" ? Math.log10(last.close) : last.close,
     text: price(last.close, 4),
     showarrow: false,
     bgcolor: last.close >= last.open ? colour.up : colour.down,
     font: { color: colour.card, size: 11 },
     borderpad: 2,
   };
+}
+
+function plainScale(low, high, wanted) {
+  const room = (high - low || high || 1) * 0.08;
+  const bottom = Math.max(0, low - room);
+  return { type: "linear", range: [bottom, high + room], ticks: niceTicks(bottom, high + room, wanted) };
+}
+
+/** Equal heights for equal changes; plotly takes such a range as powers of ten. */
+function logScale(low, high) {
+  const [from, to] = [Math.log10(low), Math.log10(high)];
+  const room = Math.max((to - from) * 0.08, 0.01);
+  const steps = to - from > 1 ? [1, 2, 5] : [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8];
+  const ticks = [];
+  for (let power = Math.floor(from - room); power <= to + room; power += 1) ticks.push(...steps.map((step) => step * 10 ** power));
+  const range = [from - room, to + room];
+  return { type: "log", range, ticks: ticks.filter((one) => Math.log10(one) >= range[0] && Math.log10(one) <= range[1]) };
 }
 
 function niceTicks(low, high, wanted) {
