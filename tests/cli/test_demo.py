@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
+import json
+import os
+import re
+import signal
 import sqlite3
+import subprocess
+import sys
+import time
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
 from pumpwatch.cli import demo, demo_worker
 from pumpwatch.cli.demo import run_demo
 from pumpwatch.cli.demo_worker import Worker, worker_environment
+from pumpwatch.cli.main import main
 from pumpwatch.errors import UsageError
 
 #: It ends when all is proven, and a list that is final takes the chain 13 s.
@@ -120,3 +131,41 @@ def test_the_worker_gets_no_setting_of_the_user(monkeypatch: pytest.MonkeyPatch,
 
     assert "secret" not in environment.values()
     assert not {"PUMPWATCH_WATCH_WALLETS", "PUMPWATCH_CONFIG"} & environment.keys()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C of another process is POSIX")
+def test_a_demo_with_its_page_is_seen_living_until_ctrl_c(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pumpwatch", "demo", "--dashboard", "--no-open", "--database", str(tmp_path / "demo.db")]
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PUMPWATCH_")}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+    ) as process:
+        assert process.stderr is not None
+        url = process.stderr.readline().split()[3]
+        assert url.startswith("http://127.0.0.1:")
+        said = [process.stderr.readline()]
+        while "until Ctrl-C" not in said[-1]:
+            said.append(process.stderr.readline())
+        ends = time.monotonic() + 20
+        trades = 0
+        while trades < 20 and time.monotonic() < ends:
+            time.sleep(0.2)
+            with contextlib.suppress(OSError), urlopen(f"{url}api/tokens?order=trades", timeout=10) as answer:
+                trades = sum(token["trades"] for token in json.load(answer)["tokens"])
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=50)
+
+    assert trades >= 20
+    assert process.returncode == 0
+    assert re.search(r"^MISSING +0 ", out, re.MULTILINE)
+    with pytest.raises(OSError, match="refused"):
+        urlopen(url, timeout=5)
+
+
+def test_without_the_packages_of_the_page_the_demo_does_not_begin(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "flask" else object())
+
+    assert main(["demo", "--dashboard", "--no-open"]) == 2
+    assert 'pip install "pumpwatch[web]"' in capsys.readouterr().err

@@ -37,7 +37,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def root(tmp_path: Path) -> Path:
     """A project with locks and scripts, and no environment."""
     (tmp_path / "scripts").mkdir()
-    for name in ("requirements.lock", "requirements-dev.lock"):
+    for name in ("requirements.lock", "requirements-web.lock", "requirements-dev.lock"):
         (tmp_path / "scripts" / name).write_text(f"# {name}\n", encoding="utf-8")
     for name in ON_OLD_PYTHON:
         shutil.copy(SCRIPTS / name, tmp_path / "scripts" / name)
@@ -173,19 +173,23 @@ def test_a_failed_change_does_not_leave_the_stamp_of_what_was_before(
     assert commands.ran == installed(root, "requirements.lock")
 
 
-def test_the_development_environment_does_for_running_but_not_the_other_way(
-    environment: ModuleType, root: Path, commands: Commands
+@pytest.mark.parametrize(
+    ("larger", "smaller"),
+    [("-dev", ""), ("-web", ""), ("-dev", "-web")],
+)
+def test_an_environment_with_more_does_for_less_but_not_the_other_way(
+    environment: ModuleType, root: Path, commands: Commands, larger: str, smaller: str
 ) -> None:
-    environment.prepare("requirements-dev.lock", root)
+    environment.prepare(f"requirements{larger}.lock", root)
     commands.ran.clear()
-    environment.prepare("requirements.lock", root)
+    environment.prepare(f"requirements{smaller}.lock", root)
     assert commands.ran == []
 
     shutil.rmtree(root / ".venv")
-    environment.prepare("requirements.lock", root)
+    environment.prepare(f"requirements{smaller}.lock", root)
     commands.ran.clear()
-    environment.prepare("requirements-dev.lock", root)
-    assert commands.ran == installed(root, "requirements-dev.lock")
+    environment.prepare(f"requirements{larger}.lock", root)
+    assert commands.ran == installed(root, f"requirements{larger}.lock")
 
 
 def test_an_environment_that_works_is_kept_whoever_made_it(environment: ModuleType, root: Path, commands: Commands) -> None:
@@ -261,6 +265,18 @@ def test_start_passes_arguments_on_and_the_exit_status_back(environment: ModuleT
     ended = run(root, "start.py", "demo", "--seconds", "1")
 
     assert (ended.returncode, ended.stdout, ended.stderr) == (7, "['-m', 'pumpwatch', 'demo', '--seconds', '1']\n", "")
+
+
+@needs_posix
+@pytest.mark.parametrize("arguments", [("dashboard", "--port", "0"), ("demo", "--dashboard"), ("--config", "a.ini", "dashboard")])
+def test_who_wants_the_web_page_gets_what_it_needs(environment: ModuleType, root: Path, arguments: tuple[str, ...]) -> None:
+    ready(environment, root, "requirements-web.lock", "import sys; print(len(sys.argv))")
+
+    assert run(root, "start.py", *arguments).stdout == f"{3 + len(arguments)}\n"
+    environment._stamp(root / ".venv", "requirements-web.lock").rename(environment._stamp(root / ".venv", "requirements.lock"))
+    (root / "scripts" / "requirements-web.lock").write_text("nothing-that-exists==1 --hash=sha256:00\n", encoding="utf-8")
+    ended = run(root, "start.py", *arguments)
+    assert "installing what scripts/requirements-web.lock pins" in ended.stderr
 
 
 @needs_posix
