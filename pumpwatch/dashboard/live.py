@@ -1,19 +1,16 @@
 """
-What is new in the record, read once for all who look at it.
+What is new in the record, read once for all who listen.
 
-One thread reads on from where the record ends, a few times a second, and keeps the last minute as *ticks*. Every client has a
-cursor, and is told from its cursor on: out of the ticks, or where they do not reach back to it, out of the record itself. There
-is no queue for a client: who falls behind the ticks loads anew. Something may be told twice (by its id), nothing is left out.
+One thread looks a few times a second, as long as somebody listens, and keeps what it found for all (:mod:`ticks`). A client who
+was away is told out of the record itself. There is no queue for a client: one who falls behind loads anew.
 """
 
 from __future__ import annotations
 
-import re
 import secrets
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -21,106 +18,38 @@ import msgspec
 from loguru import logger
 
 from pumpwatch.dashboard.answers import LiveEvent, StatusEvent
-from pumpwatch.dashboard.rows import TokenRow, token_rows
-from pumpwatch.errors import DatabaseError, TransientError, UsageError
+from pumpwatch.dashboard.looks import Looks, caught_up, newest_token
+from pumpwatch.dashboard.ticks import Covers, Found, Interest, Position, Ticks, events_of, resync
+from pumpwatch.errors import DatabaseError, TransientError
 from pumpwatch.status import StatusUnreadable, path_of, problems, read
-from pumpwatch.storage.chosen import ListedTrade, Wanted
-from pumpwatch.storage.following import CompletenessChanged, Lost, News, Place, Tail, Told, TradeChanged, end
+from pumpwatch.storage.following import end
 from pumpwatch.storage.queries import Reader, open_reader
+from pumpwatch.telemetry import visible
 from pumpwatch.threads import WorkerThread
 
 #: Streams that are open at once: each holds a thread of the server.
-MOST_CLIENTS: Final = 32
+MOST_STREAMS: Final = 32
 
-#: Token rows that one event brings at most: the newest.
-MOST_ROWS: Final = 500
+#: From one look to the next; longer where looking takes long: the recorder may need the processor.
+_TICK_SECONDS: Final = 0.3
+_REST_AFTER_WORK: Final = 3.0
 
-_TICK_SECONDS: Final = 0.25
-_RETRY_SECONDS: Final = 1.0
+_RETRY_SECONDS: Final = 0.5
 _STATUS_SECONDS: Final = 2.0
-_SPELLS_SECONDS: Final = 1.0
 
-#: Ticks are kept for so long, with so much in them.
-_KEPT_SECONDS: Final = 60.0
-_KEPT_NEWS: Final = 20_000
-
-#: Who asks from further back loads anew.
-_MOST_CAUGHT_UP: Final = 2_000
-
-#: Somebody who asks again and again listens for so long after each time.
+#: Who asks once listens for so long; so many of them are kept in mind.
 _ASKED_SECONDS: Final = 10.0
+_MOST_ASKERS: Final = 100
+
+#: So long a client waits until the thread reads; so long it may take to tell it out of the record.
 _START_SECONDS: Final = 2.0
+_LONGEST_SECONDS: Final = 5.0
 
-_LAST_ID: Final = "SELECT ifnull(max(id), 0) FROM tokens"
-_CREATED: Final = "SELECT id, mint FROM tokens WHERE id > :after ORDER BY id DESC LIMIT :most"
-_WATCHED: Final = "SELECT address, reason FROM spells WHERE kind = 'token' AND ended_at_us IS NULL"
-
-_CURSOR: Final = re.compile(r"(c[A-Za-z0-9_-]+)\.([0-9a-f]{8})\.([0-9]{1,15})")
-
-_RESYNC: Final = {
-    "changes": "changes of before are not kept any more",
-    "replaced": "the record is another one now",
-    "restored": "the record was put back to an earlier state",
-    "pruned": "old trades were taken out of the record",
-}
+_REST_SECONDS: Final = 60.0
 
 
-class Interest(msgspec.Struct, frozen=True):
-    """
-    What a client wants to be told.
-
-    Attributes:
-        board: Rows of tokens that changed.
-        mint: Trades of this token, its completeness and its row; *wallet*: trades of this wallet.
-        system: What the worker says of itself.
-    """
-
-    board: bool = False
-    mint: str | None = None
-    wallet: str | None = None
-    system: bool = False
-
-
-class Position(msgspec.Struct, frozen=True):
-    """
-    Up to where a client was told.
-
-    Attributes:
-        place: In the record.
-        tick: In the ticks of the process *run*; 0: in none.
-    """
-
-    place: Place
-    run: str
-    tick: int
-
-    def text(self) -> str:
-        """The cursor, as clients hold it."""
-        return f"{self.place.text()}.{self.run}.{self.tick}"
-
-    @classmethod
-    def of_text(cls, cursor: str) -> Position:
-        """
-        Read a cursor.
-
-        Raises:
-            UsageError: It is none of ours.
-
-        """
-        found = _CURSOR.fullmatch(cursor)
-        if found is None:
-            raise UsageError("after takes the whole cursor of an answer of this page")
-        return cls(Place.of_text(found[1]), found[2], int(found[3]))
-
-
-class _Tick(msgspec.Struct, frozen=True):
-    number: int
-    at: float
-    place: Place
-    news: Sequence[News]
-    rows: Sequence[TokenRow]
-    status: StatusEvent | None
-    lost: str | None
+class TooManyStreams(TransientError):
+    """Ask now and then instead, or try again later."""
 
 
 class Live(WorkerThread):
@@ -136,82 +65,81 @@ class Live(WorkerThread):
         super().__init__("live")
         self._database = database
         self._clock = clock
-        self._run = secrets.token_hex(4)
         self._changed = threading.Condition()
-        #: Guarded by *_changed*, as the next four are.
-        self._ticks: deque[_Tick] = deque()
-        self._news = 0
-        self._number = 0
-        self._streams = 0
-        self._asked_until = 0.0
-        self._is_reading = False
+        # Guarded by *_changed*.
+        self._ticks = Ticks(secrets.token_hex(4))
+        self._origin = ""
+        self._streams: dict[int, Interest] = {}
+        self._next_stream = 1
+        self._askers: dict[Interest, float] = {}
+        self._is_reading = self._is_failing = False
         # Of the thread alone.
-        self._known_tokens = 0
-        self._watched: dict[str, str] = {}
-        self._spells_at = 0.0
-        self._status_at = 0.0
+        self._looks = Looks()
+        self._status_at = -_STATUS_SECONDS
+        self._trouble = ""
 
     # For requests
-
-    def cursor(self) -> str:
-        """Where the record ends now; empty: it cannot be read."""
-        try:
-            with open_reader(self._database) as reader:
-                return self._position(reader).text()
-        except DatabaseError:
-            return ""
-
-    def enter(self) -> bool:
-        """One more stream; False: there are too many. Then :meth:`leave` it once."""
-        with self._changed:
-            if self._streams >= MOST_CLIENTS:
-                return False
-            self._streams += 1
-            self._changed.notify_all()
-            return True
-
-    def leave(self) -> None:
-        """One stream less."""
-        with self._changed:
-            self._streams -= 1
 
     @property
     def is_stopping(self) -> bool:
         """Nothing more will be told."""
         return self.stopping.is_set()
 
-    def begin(self, after: str | None, interest: Interest) -> tuple[list[LiveEvent], Position]:
+    @property
+    def is_reading(self) -> bool:
+        """What happens is told. False: nobody listens, or the record cannot be read now."""
+        return self._is_reading
+
+    @property
+    def streams(self) -> int:
+        """How many are open."""
+        return len(self._streams)
+
+    def cursor(self) -> str:
+        """Where the record ends now; empty: it cannot be read."""
+        try:
+            with open_reader(self._database, most_seconds=_LONGEST_SECONDS) as reader:
+                return self._position_now(reader).text()
+        except DatabaseError:
+            return ""
+
+    def changes(self, interest: Interest, after: Position | None = None) -> tuple[list[LiveEvent], Position]:
         """
-        What happened since a cursor (None: from now on), and from where :meth:`wait` goes on.
+        What happened since a position (None: nothing yet), and from where to ask next.
 
         Raises:
-            UsageError: *after* is no cursor.
-            DatabaseError: The record cannot be read.
+            DatabaseError: The record cannot be read now.
 
         """
-        asked = None if after is None else Position.of_text(after)
-        self._listen()
         with self._changed:
-            if asked is not None and asked.run == self._run and self._reaches(asked.tick):
-                return self._events_since(asked, interest)
-            number = self._number
-        with open_reader(self._database) as reader:
-            now = msgspec.structs.replace(self._position(reader), tick=number)
-            if asked is None:
-                return [], now
-            return self._caught_up(reader, asked.place, interest), now
+            self._askers.pop(interest, None)
+            self._askers[interest] = self._clock() + _ASKED_SECONDS
+            while len(self._askers) > _MOST_ASKERS:
+                self._askers.pop(next(iter(self._askers)))
+            self._changed.notify_all()
+        return self.begin(interest, after)[1:]
 
-    def wait(self, position: Position, interest: Interest, timeout_seconds: float) -> tuple[list[LiveEvent], Position]:
-        """What happened since; waits for it at most so long, and until the thread is stopped."""
-        ends = self._clock() + timeout_seconds
+    def enter(self, interest: Interest) -> int:
+        """
+        One more stream; :meth:`leave` it with the number that this returns.
+
+        Raises:
+            TooManyStreams: Others have all there are.
+
+        """
         with self._changed:
-            while not self.is_stopping:
-                events, position = self._events_since(position, interest)
-                left = ends - self._clock()
-                if events or left <= 0:
-                    return events, position
-                self._changed.wait(left)
-        return [], position
+            if len(self._streams) >= MOST_STREAMS:
+                raise TooManyStreams("too many pages stream: ask /api/changes instead")
+            number = self._next_stream
+            self._next_stream += 1
+            self._streams[number] = interest
+            self._changed.notify_all()
+            return number
+
+    def leave(self, number: int) -> None:
+        """One stream less. Idempotent."""
+        with self._changed:
+            self._streams.pop(number, None)
 
     def stop(self) -> None:
         """End the thread, and every wait."""
@@ -219,131 +147,147 @@ class Live(WorkerThread):
         with self._changed:
             self._changed.notify_all()
 
-    def _listen(self) -> None:
-        """Have the thread read for a while, and wait until it does."""
+    # For those who have entered
+
+    def begin(self, interest: Interest, after: Position | None) -> tuple[str, list[LiveEvent], Position]:
+        """
+        The origin of the record, what happened since a position, and from where :meth:`wait` goes on.
+
+        Raises:
+            DatabaseError: The record cannot be read now.
+
+        """
         with self._changed:
-            self._asked_until = self._clock() + _ASKED_SECONDS
-            self._changed.notify_all()
-            self._changed.wait_for(lambda: self._is_reading or self.is_stopping, _START_SECONDS)
+            self._changed.wait_for(lambda: self._is_reading or self._is_failing or self.is_stopping, _START_SECONDS)
+            ticks = self._ticks
+            if after is not None and self._is_reading and ticks.reach(after, interest) and ticks.cover(after, interest):
+                return self._origin, *ticks.since(after, interest, int(time.time()))
+        return self._out_of_record(interest, after)
 
-    def _position(self, reader: Reader) -> Position:
+    def wait(self, interest: Interest, position: Position, timeout_seconds: float) -> tuple[list[LiveEvent], Position]:
+        """
+        What happened since; waits for it at most so long, and until the thread is stopped.
+
+        Raises:
+            DatabaseError: The record cannot be read now.
+
+        """
+        ends = self._clock() + timeout_seconds
         with self._changed:
-            number = self._number if self._is_reading else 0
-        return Position(end(reader), self._run, number)
+            while not self.is_stopping:
+                now = int(time.time())
+                if not self._ticks.reach(position, interest):
+                    return [resync("the page was too slow")], self._ticks.end(position, now)
+                if not self._ticks.cover(position, interest):
+                    break
+                events, position = self._ticks.since(position, interest, now)
+                left = ends - self._clock()
+                if events or left <= 0:
+                    return events, position
+                self._changed.wait(left)
+            else:
+                return [], position
+        return self._out_of_record(interest, position)[1:]
 
-    def _reaches(self, number: int) -> bool:
-        """Whether the ticks hold everything behind that one."""
-        oldest = self._ticks[0].number if self._ticks else self._number + 1
-        return self._is_reading and oldest - 1 <= number <= self._number
+    def wait_for_record(self, timeout_seconds: float) -> None:
+        """Wait until it can be read, at most so long."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_reading or self.is_stopping, timeout_seconds)
 
-    def _events_since(self, position: Position, interest: Interest) -> tuple[list[LiveEvent], Position]:
-        if position.tick == self._number:
-            return [], position
-        if not self._reaches(position.tick):
-            now = Position(position.place, self._run, self._number)
-            return [_resync("the page was too slow, or the record could not be read for a while")], now
-        ticks = [tick for tick in self._ticks if tick.number > position.tick]
-        now = Position(ticks[-1].place, self._run, ticks[-1].number)
-        return list(_told(ticks, interest)), now
+    def _out_of_record(self, interest: Interest, after: Position | None) -> tuple[str, list[LiveEvent], Position]:
+        with open_reader(self._database, most_seconds=_LONGEST_SECONDS) as reader:
+            origin, now = reader.origin(), self._position_now(reader)
+            if after is None:
+                return origin, [], now
+            found = caught_up(reader, after, interest)
+        if interest.system:
+            found = msgspec.structs.replace(found, status=self._status())
+        position = msgspec.structs.replace(now, place=found.place, newest_token=found.newest_token)
+        return origin, events_of(found, interest, after.place), position
 
-    def _caught_up(self, reader: Reader, place: Place, interest: Interest) -> list[LiveEvent]:
-        only = interest if not interest.board else Interest(board=True)
-        tail = Tail(reader, Wanted(mint=only.mint, wallet=None if only.mint else only.wallet), place)
-        news = [one for one, _ in tail.read()]
-        while not tail.is_at_end and len(news) < _MOST_CAUGHT_UP:
-            news += [one for one, _ in tail.read()]
-        lost = next((one for one in news if isinstance(one, Lost)), None)
-        if lost is not None or not tail.is_at_end:
-            return [_resync(_RESYNC[lost.what] if lost is not None else "much has happened meanwhile")]
-        rows = self._rows(reader, news, ())
-        return list(_told([_Tick(0, 0.0, place, news, rows, self._status() if interest.system else None, None)], interest))
+    def _position_now(self, reader: Reader) -> Position:
+        """The end of the record, and a tick before it: what is told twice by that is left out by its place."""
+        with self._changed:
+            run, number = self._ticks.run, self._ticks.number if self._is_reading else 0
+        at = int(time.time())
+        newest = newest_token(reader)
+        return Position(end(reader), newest, at, run, number)
 
     # The thread
 
     def work(self) -> None:
         while not self.stopping.is_set():
             self.pulse.beat()
-            if not self._is_wanted():
+            covers = self._covers()
+            if covers is None:
                 self._rest()
                 continue
             try:
-                with open_reader(self._database) as reader:
-                    self._read(reader)
+                self._read(covers)
             except (DatabaseError, TransientError) as error:
-                logger.debug("live: {}", error)
-                self._forget()
-                self.stopping.wait(_RETRY_SECONDS)
-        self._forget()
+                self._met(error, covers)
 
-    def _is_wanted(self) -> bool:
-        return self._streams > 0 or self._clock() < self._asked_until
+    def _covers(self) -> Covers | None:
+        """What is wanted; None: nobody listens."""
+        with self._changed:
+            now = self._clock()
+            self._askers = {interest: until for interest, until in self._askers.items() if until > now}
+            interests = [*self._streams.values(), *self._askers]
+        return Covers.of(interests) if interests else None
 
     def _rest(self) -> None:
-        self._forget()
-        with self._changed:
-            self._changed.wait_for(lambda: self._is_wanted() or self.is_stopping, 60.0)
-
-    def _forget(self) -> None:
-        """Nothing is read for now: who goes on later asks the record."""
+        """Read nothing until somebody listens. What was found is forgotten."""
+        self._looks.forget()
         with self._changed:
             self._is_reading = False
-            self._ticks.clear()
-            self._news = 0
+            self._ticks.begin()
+            self._changed.wait_for(lambda: self._streams or self._askers or self.is_stopping, _REST_SECONDS)
 
-    def _read(self, reader: Reader) -> None:
-        """Tick until nobody listens, or the file is another one."""
+    def _read(self, covers: Covers) -> None:
+        """Look again and again, until nobody listens or the file is another one."""
         file = _identity(self._database)
-        tail = Tail(reader, Wanted(), end(reader))
-        self._known_tokens = reader.rows(_LAST_ID)[0][0]
-        self._watched = dict(reader.rows(_WATCHED))
-        self._forget()  # perhaps it was another file
+        with open_reader(self._database) as reader:
+            is_first = not self._looks.has_begun
+            self._looks.open(reader, covers)
+            origin = reader.origin()
+            with self._changed:
+                if is_first:
+                    self._ticks.begin()
+                self._origin, self._is_reading, self._is_failing = origin, True, False
+                self._changed.notify_all()
+            if self._trouble:
+                self._trouble = ""
+                logger.info("live: {} can be read again", self._database)
+            wanted: Covers | None = covers
+            while wanted is not None and _identity(self._database) == file and not self.stopping.is_set():
+                self.pulse.beat()
+                began = self._clock()
+                self._keep(self._looks.look(wanted, began))
+                spent = self._clock() - began
+                self.stopping.wait(max(_TICK_SECONDS - spent, _REST_AFTER_WORK * spent))
+                wanted = self._covers()
+
+    def _met(self, error: Exception, covers: Covers) -> None:
+        """The record cannot be read: the place is kept, and tried again. The worker may still say how it is."""
+        if str(error) != self._trouble:
+            self._trouble = str(error)
+            logger.warning("live: {}; waiting", visible(error, limit=500))
         with self._changed:
-            self._is_reading = True
-            self._number += 1  # no tick tells what came before
+            self._is_reading, self._is_failing = False, True
             self._changed.notify_all()
-        while not self.stopping.is_set() and self._is_wanted() and _identity(self._database) == file:
-            self.pulse.beat()
-            began = self._clock()
-            self._tick(self._look(reader, tail))
-            self.stopping.wait(max(0.01, _TICK_SECONDS - (self._clock() - began)))
+        if self._looks.has_begun:
+            self._keep(self._looks.nothing(covers))
+        self.stopping.wait(_RETRY_SECONDS)
 
-    def _look(self, reader: Reader, tail: Tail) -> _Tick:
-        news = [one for one, _ in tail.read()]
-        while not tail.is_at_end and len(news) < _MOST_CAUGHT_UP:
-            news += [one for one, _ in tail.read()]
-        lost = next((one for one in news if isinstance(one, Lost)), None)
-        rows = self._rows(reader, news, self._changed_otherwise(reader))
-        return _Tick(0, 0.0, tail.place, news, rows, self._status_if_due(), None if lost is None else _RESYNC[lost.what])
-
-    def _rows(self, reader: Reader, news: Iterable[News], more: Iterable[str]) -> list[TokenRow]:
-        """Of the tokens that *news* are about, the newest, and of *more*."""
-        mints = dict.fromkeys(more)
-        for one in news:
-            mint = _mint_of(one)
-            if mint is not None:
-                mints.pop(mint, None)
-                mints[mint] = None
-        newest = list(mints)[-MOST_ROWS:]
-        return token_rows(reader, newest, time.time()) if newest else []
-
-    def _changed_otherwise(self, reader: Reader) -> list[str]:
-        """Tokens that are new, or are watched now or not any more."""
-        found = reader.rows(_CREATED, after=self._known_tokens, most=MOST_ROWS)
-        mints = [mint for _, mint in reversed(found)]
-        if found:
-            self._known_tokens = found[0][0]
-        if self._clock() - self._spells_at > _SPELLS_SECONDS:
-            self._spells_at = self._clock()
-            watched = dict(reader.rows(_WATCHED))
-            mints += [mint for mint, _ in watched.items() ^ self._watched.items()]
-            self._watched = watched
-        return mints
-
-    def _status_if_due(self) -> StatusEvent | None:
-        if self._clock() - self._status_at < _STATUS_SECONDS:
-            return None
-        self._status_at = self._clock()
-        return self._status()
+    def _keep(self, found: Found) -> None:
+        """For all clients, and wake them if there is something to tell."""
+        if found.covers.system and self._clock() - self._status_at >= _STATUS_SECONDS:
+            self._status_at = self._clock()
+            found = msgspec.structs.replace(found, status=self._status())
+        with self._changed:
+            self._ticks.add(found, self._clock())
+            if found.is_something:
+                self._changed.notify_all()
 
     def _status(self) -> StatusEvent:
         try:
@@ -353,64 +297,6 @@ class Live(WorkerThread):
             status, found = None, [str(error)]
         return StatusEvent(status, not found, found)
 
-    def _tick(self, tick: _Tick) -> None:
-        """Keep it, and tell those who wait."""
-        if not (tick.news or tick.rows or tick.status or tick.lost):
-            return
-        with self._changed:
-            self._number += 1
-            now = self._clock()
-            self._ticks.append(msgspec.structs.replace(tick, number=self._number, at=now))
-            self._news += len(tick.news)
-            while len(self._ticks) > 1 and (now - self._ticks[0].at > _KEPT_SECONDS or self._news > _KEPT_NEWS):
-                self._news -= len(self._ticks.popleft().news)
-            self._changed.notify_all()
-
-
-def _mint_of(news: News) -> str | None:
-    if isinstance(news, Told):
-        return news.row.mint
-    if isinstance(news, TradeChanged):
-        return news.trade.row.mint
-    return None if isinstance(news, Lost) else news.mint
-
-
-def _told(ticks: Sequence[_Tick], interest: Interest) -> Iterable[LiveEvent]:
-    """The events of one client: several ticks as one."""
-    lost = next((tick.lost for tick in ticks if tick.lost is not None), None)
-    if lost is not None:
-        yield _resync(lost)
-        return
-    rows = {row.mint: row for tick in ticks for row in tick.rows if interest.board or row.mint == interest.mint}
-    if rows:
-        yield LiveEvent("tokens", {"tokens": list(rows.values())[-MOST_ROWS:]})
-    news = [one for tick in ticks for one in tick.news]
-    if interest.mint is not None or interest.wallet is not None:
-        trades = {told.id: told for one in news for told in _trades_of(one, interest)}
-        if trades:
-            yield LiveEvent("trades", {"trades": [_listed(told) for told in trades.values()]})
-    for one in news:
-        if isinstance(one, CompletenessChanged) and one.mint == interest.mint:
-            yield LiveEvent("completeness", one)
-    if interest.system:
-        status = next((tick.status for tick in reversed(ticks) if tick.status is not None), None)
-        if status is not None:
-            yield LiveEvent("system", status)
-
-
-def _trades_of(news: News, interest: Interest) -> Iterable[Told]:
-    told = news if isinstance(news, Told) else news.trade if isinstance(news, TradeChanged) else None
-    if told is not None and (told.row.mint == interest.mint or told.row.wallet == interest.wallet):
-        yield told
-
-
-def _listed(told: Told) -> ListedTrade:
-    return ListedTrade(*msgspec.structs.astuple(told.row), id=told.id, state=told.state)
-
-
-def _resync(reason: str) -> LiveEvent:
-    return LiveEvent("resync", {"reason": reason})
-
 
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
@@ -418,9 +304,3 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
-
-
-def encoded(event: LiveEvent, cursor: str | None) -> bytes:
-    """As a server-sent event."""
-    begin = f"event: {event.event}\n" + (f"id: {cursor}\n" if cursor is not None else "")
-    return begin.encode() + b"data: " + msgspec.json.encode(event.data) + b"\n\n"

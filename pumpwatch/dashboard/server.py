@@ -20,6 +20,9 @@ _MOST_CONNECTIONS: Final = 200
 _CHANNEL_SECONDS: Final = 60
 _LARGEST_HEAD_BYTES: Final = 16_384
 _LARGEST_BODY_BYTES: Final = 65_536
+
+#: A stream whose client does not take what is there waits: what it would have been told meanwhile costs no memory.
+_MOST_WAITING_BYTES: Final = 1 << 20
 _STOP_SECONDS: Final = 2.0
 _LOOK_SECONDS: Final = 0.1
 
@@ -57,6 +60,8 @@ class Server:
             max_request_header_size=_LARGEST_HEAD_BYTES,
             max_request_body_size=_LARGEST_BODY_BYTES,
             clear_untrusted_proxy_headers=True,
+            channel_request_lookahead=1,  # so it is seen at once when the client of a stream is gone
+            outbuf_high_watermark=_MOST_WAITING_BYTES,
         )
         shown = f"[{plain}]" if ":" in plain else plain
         self.url = f"http://{shown}:{self.port}/"

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Final
 
 import flask
+import msgspec
 
 from pumpwatch.dashboard.answers import Changes, LiveEvent
 from pumpwatch.dashboard.arguments import Arguments
 from pumpwatch.dashboard.context import Context
-from pumpwatch.dashboard.live import Interest, Live, Position, encoded
+from pumpwatch.dashboard.live import Live, TooManyStreams
 from pumpwatch.dashboard.problems import Problem, answer
+from pumpwatch.dashboard.subscription import Subscription
+from pumpwatch.dashboard.ticks import Interest, Position
 
-#: A dead client is noticed when something is written to it, a dead server when nothing comes.
+#: A dead server is noticed when nothing comes.
 BEAT_SECONDS: Final = 10.0
 
-#: What the page does when its stream ends: wait so long, and come back.
+#: So often it is looked whether the client is still there.
+_LOOK_SECONDS: Final = 1.0
+
+#: What a browser does when its stream ends: wait so long, and come back.
 _RETRY: Final = b"retry: 1000\n\n"
 
 _BEAT: Final = LiveEvent("beat", {})
+
+#: Keeps the connection, and is no sign of life.
+_WAITING: Final = b": the record cannot be read now\n\n"
 
 
 def blueprint(run: Context) -> flask.Blueprint:
@@ -30,18 +39,9 @@ def blueprint(run: Context) -> flask.Blueprint:
 
     @stream.get("/live")
     def live() -> flask.Response:
-        interest, after = _asked()
-        after = flask.request.headers.get("Last-Event-ID") or after
-        if not run.live.enter():
-            raise Problem(
-                HTTPStatus.SERVICE_UNAVAILABLE, "Too many pages stream: ask /api/changes instead.", code="too_many_streams"
-            )
-        told = _Stream(run.live, interest, after, run.origin())
-        try:
-            told.begin()
-        except BaseException:
-            told.close()
-            raise
+        arguments = _arguments()
+        cursor = flask.request.headers.get("Last-Event-ID") or arguments.cursor("after")
+        told = _Stream(run.live, _interest(arguments), cursor, _is_gone(flask.request.environ))
         found = flask.Response(told, content_type="text/event-stream")
         found.headers["Cache-Control"] = "no-store"
         found.headers["X-Accel-Buffering"] = "no"  # a proxy in front would hold events back
@@ -49,53 +49,78 @@ def blueprint(run: Context) -> flask.Blueprint:
 
     @stream.get("/changes")
     def changes() -> flask.Response:
-        interest, after = _asked()
-        events, position = run.live.begin(after, interest)
+        arguments = _arguments()
+        cursor = arguments.cursor("after")
+        events, position = run.live.changes(_interest(arguments), None if cursor is None else Position.of_text(cursor))
         return answer(Changes(position.text(), time.time(), events))
 
     return stream
 
 
-def _asked() -> tuple[Interest, str | None]:
-    arguments = Arguments("board", "mint", "wallet", "system", "after")
-    interest = Interest(
+def encoded(event: LiveEvent, cursor: str | None) -> bytes:
+    """As a server-sent event."""
+    begin = f"event: {event.event}\n" + (f"id: {cursor}\n" if cursor is not None else "")
+    return begin.encode() + b"data: " + msgspec.json.encode(event.data) + b"\n\n"
+
+
+def _arguments() -> Arguments:
+    return Arguments("board", "mint", "wallet", "system", "after")
+
+
+def _interest(arguments: Arguments) -> Interest:
+    return Interest(
         board=arguments.flag("board"),
         mint=arguments.address("mint"),
         wallet=arguments.address("wallet"),
         system=arguments.flag("system"),
     )
-    return interest, arguments.cursor("after")
+
+
+def _is_gone(environ: dict[str, object]) -> Callable[[], object]:
+    """Whether the client has closed its connection, where the server can tell; else it shows when something is written."""
+    found = environ.get("waitress.client_disconnected")
+    return found if callable(found) else lambda: False
 
 
 class _Stream:
-    """The body of one answer, without an end; closed by the server when its client is gone."""
+    """
+    The body of one answer, without an end; closed by the server when its client is gone.
 
-    def __init__(self, live: Live, interest: Interest, after: str | None, origin: str) -> None:
+    Raises:
+        Problem: There are too many streams.
+        UsageError: *cursor* is none.
+
+    """
+
+    def __init__(self, live: Live, interest: Interest, cursor: str | None, is_gone: Callable[[], object]) -> None:
         self._live = live
-        self._interest = interest
-        self._after = after
-        self._origin = origin
-        self._begun: tuple[list[LiveEvent], Position] | None = None
-        self._is_closed = False
-
-    def begin(self) -> None:
-        """Find where it begins: here, where what is wrong can still be said with a status."""
-        self._begun = self._live.begin(self._after, self._interest)
+        self._is_gone = is_gone
+        after = None if cursor is None else Position.of_text(cursor)
+        try:
+            self._subscription = Subscription(live, interest, after)
+        except TooManyStreams as error:
+            message = "Too many pages stream: ask /api/changes instead."
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, message, code="too_many_streams") from error
 
     def __iter__(self) -> Iterator[bytes]:
-        assert self._begun is not None
-        events, position = self._begun
-        cursor = position.text()
-        yield _RETRY + encoded(LiveEvent("hello", {"cursor": cursor, "origin": self._origin, "now": time.time()}), None)
-        while not self._live.is_stopping:
-            cursor = position.text()
-            # The cursor is true only with the last of them.
-            told = events or [_BEAT]
-            yield b"".join(encoded(event, cursor if event is told[-1] else None) for event in told)
-            events, position = self._live.wait(position, self._interest, BEAT_SECONDS)
+        yield _RETRY
+        told_at = time.monotonic()
+        while not (self._live.is_stopping or self._is_gone()):
+            events = self._subscription.take(_LOOK_SECONDS)
+            if events:
+                yield self._encoded(events)
+            elif time.monotonic() - told_at >= BEAT_SECONDS:
+                has_begun = bool(self._subscription.cursor)
+                yield self._encoded([_BEAT]) if has_begun and self._live.is_reading else _WAITING
+            else:
+                continue
+            told_at = time.monotonic()
 
     def close(self) -> None:
         """Idempotent."""
-        if not self._is_closed:
-            self._is_closed = True
-            self._live.leave()
+        self._subscription.close()
+
+    def _encoded(self, events: list[LiveEvent]) -> bytes:
+        """The cursor is true only with the last of them."""
+        cursor = self._subscription.cursor
+        return b"".join(encoded(event, cursor if event is events[-1] else None) for event in events)

@@ -11,6 +11,7 @@ import base64
 import binascii
 import struct
 import zlib
+from collections.abc import Collection
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
@@ -145,6 +146,31 @@ class Lost(msgspec.Struct, frozen=True):
     what: Loss
 
 
+class Among(msgspec.Struct, frozen=True):
+    """Trades of any of these tokens and of any of these wallets, and the completeness of these tokens."""
+
+    mints: Collection[str] = ()
+    wallets: Collection[str] = ()
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """For :attr:`trades` and :attr:`tokens`."""
+        return {name: msgspec.json.encode(list(getattr(self, name))).decode() for name in ("mints", "wallets")}
+
+    @property
+    def trades(self) -> str:
+        """Of ``trades``. The plus keeps to the ids: no index of the token or the wallet."""
+        return (
+            "(+trades.token_id IN (SELECT one.id FROM json_each(:mints) CROSS JOIN tokens AS one ON one.mint = value) "
+            "OR +trades.wallet_id IN (SELECT one.id FROM json_each(:wallets) CROSS JOIN wallets AS one ON one.address = value))"
+        )
+
+    @property
+    def tokens(self) -> str:
+        """Of ``tokens``."""
+        return "tokens.mint IN (SELECT value FROM json_each(:mints))"
+
+
 Change: TypeAlias = TradeChanged | CompletenessChanged
 News: TypeAlias = Told | Change | Lost
 
@@ -177,12 +203,13 @@ class Tail:
 
     Attributes:
         place: Everything up to here was told.
+        among: Only these, beside what *wanted* says. May be changed between two reads: then it is for what comes.
     """
 
-    def __init__(self, reader: Reader, wanted: Wanted, place: Place) -> None:
+    def __init__(self, reader: Reader, wanted: Wanted, place: Place, *, among: Among | None = None) -> None:
         self._reader = reader
         self._wanted = wanted
-        self._parameters = wanted.parameters
+        self.among = among
         self._horizon = Ends(place.record, place.trade_id, 0, place.change_id)
         self._is_known = False  # is this the record that the place is of?
         self._has_lost_trades = False  # and was it said, of those up to the horizon?
@@ -290,6 +317,7 @@ class Tail:
 
     def _completeness_changes(self, between: dict[str, int]) -> list[CompletenessChanged]:
         of_token = "" if self._wanted.mint is None else "AND tokens.mint = :mint"
+        of_any = "" if self.among is None else f"AND {self.among.tokens}"
         of_wallet = (
             ""
             if self._wanted.wallet is None
@@ -304,7 +332,7 @@ class Tail:
             "FROM changes CROSS JOIN tokens ON tokens.id = changes.token_id "
             "CROSS JOIN token_board AS board ON board.mint = tokens.mint "
             "WHERE changes.id > :after AND changes.id <= :reached AND changes.trade_id IS NULL "
-            f"{of_token} {of_wallet} ORDER BY changes.id",
+            f"{of_token} {of_any} {of_wallet} ORDER BY changes.id",
             **between,
         )
         return [CompletenessChanged(*row) for row in found]
@@ -316,14 +344,16 @@ class Tail:
         of_wallet = (
             "" if self._wanted.wallet is None else "AND +trades.wallet_id = (SELECT id FROM wallets WHERE address = :wallet)"
         )
-        return f"1 {of_token} {of_wallet}"
+        of_any = "" if self.among is None else f"AND {self.among.trades}"
+        return f"1 {of_token} {of_wallet} {of_any}"
 
     @property
     def _columns(self) -> str:
         return f"trades.id, trades.state, ({self._wanted.passing}), tokens.completeness, {COLUMNS}"
 
     def _rows(self, statement: str, **parameters: int) -> list[Any]:
-        return self._reader.rows(statement, **self._parameters, **parameters)
+        among = {} if self.among is None else self.among.parameters
+        return self._reader.rows(statement, **self._wanted.parameters, **among, **parameters)
 
 
 def _told(row: Any) -> Told:
