@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import tempfile
 import time
@@ -185,9 +186,11 @@ def _run(
         settle(simulator, worker, target, _SETTLE_SECONDS)
         settled = True
     except KeyboardInterrupt:
-        say("stopped by Ctrl-C")
+        say("stopped by Ctrl-C: what is under way is still stored (Ctrl-C again: not even that)")
         simulator.close_market()
         simulator.no_more_faults()
+        with contextlib.suppress(KeyboardInterrupt):
+            _drain(simulator, worker, target)
     return worker.ended(), settled
 
 

@@ -157,7 +157,7 @@ def test_a_demo_with_its_page_is_seen_living_until_ctrl_c(tmp_path: Path) -> Non
 
     assert trades >= 20
     assert process.returncode == 0
-    assert re.search(r"^MISSING +0 ", out, re.MULTILINE)
+    assert re.search(r"^MISSING +0 ", out, re.MULTILINE), out
     with pytest.raises(OSError, match="refused"):
         urlopen(url, timeout=5)
 
