@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import flask
 
 from pumpwatch.config import DashboardSettings
-from pumpwatch.dashboard.problems import Problem
+from pumpwatch.dashboard.problems import METHODS, Problem
 
 #: The cookie that has the token.
 COOKIE: Final = "pumpwatch_token"
@@ -42,7 +42,6 @@ _HEADERS: Final = {
 }
 _OWN_NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
 _HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?")
-_METHODS: Final = ("GET", "HEAD", "POST")
 
 #: What everybody may have: what the login page is made of.
 _OPEN_PATHS: Final = ("/login", "/static/base.css", "/static/favicon.svg")
@@ -83,7 +82,7 @@ class Guard:
 
         """
         request = flask.request
-        if request.method not in _METHODS:
+        if request.method not in METHODS:
             raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET, HEAD and POST are understood.")
         self._check_name(request.headers.get_all("Host"))
         if request.path not in _OPEN_PATHS and not self._knows_token(request):

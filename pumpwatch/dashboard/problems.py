@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final
 
 import flask
 import msgspec
 from loguru import logger
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from pumpwatch.errors import DatabaseBusy, DatabaseError, TransientError, UsageError
 from pumpwatch.telemetry import visible
@@ -30,6 +31,10 @@ _SENTENCES: Final = {
     HTTPStatus.METHOD_NOT_ALLOWED: "This cannot be asked that way; GET /api/openapi.json lists what there is.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The request is too large.",
 }
+
+
+#: What is understood at all.
+METHODS: Final = ("GET", "HEAD", "POST")
 
 
 class Problem(Exception):
@@ -54,9 +59,21 @@ def register(app: flask.Flask) -> None:
 
 def _told(error: Exception) -> flask.Response:
     problem = _problem(error)
-    if not flask.request.path.startswith("/api/"):
-        return flask.Response(f"{problem.message}\n", status=problem.status, content_type="text/plain; charset=utf-8")
-    return answer({"error": {"code": problem.code, "message": problem.message}}, problem.status)
+    if flask.request.path.startswith("/api/"):
+        told = answer({"error": {"code": problem.code, "message": problem.message}}, problem.status)
+    else:
+        told = flask.Response(f"{problem.message}\n", status=problem.status, content_type="text/plain; charset=utf-8")
+    if problem.status == HTTPStatus.METHOD_NOT_ALLOWED:
+        told.headers["Allow"] = ", ".join(method for method in METHODS if method in set(_methods(flask.request)))
+    return told
+
+
+def _methods(request: flask.Request) -> Iterable[str]:
+    """What may be done with what was asked for."""
+    if request.url_rule is not None:
+        return request.url_rule.methods or METHODS
+    refused = request.routing_exception
+    return (refused.valid_methods if isinstance(refused, MethodNotAllowed) else None) or METHODS
 
 
 def _problem(error: Exception) -> Problem:
