@@ -167,6 +167,10 @@ class Browser:
         """Wait until the script gives something."""
         return wait_for(lambda: self.run(script, *arguments), what, seconds)
 
+    def console(self) -> list[dict[str, Any]]:
+        """What the browser noted of the page since the last call."""
+        return self.driver.get_log("browser")  # type: ignore[no-untyped-call, no-any-return]
+
     def leave(self) -> None:
         """Before the server ends: what was wrong until now is told now."""
         assert self.problems() == []
@@ -175,7 +179,7 @@ class Browser:
     def problems(self) -> list[str]:
         """What the page did wrong since it was opened, and where else than here it asked."""
         found: list[str] = list(self.run("return window.__errors ?? []"))
-        found += [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
+        found += [entry["message"] for entry in self.console() if entry["level"] in ("SEVERE", "WARNING")]
         asked = self.run("return performance.getEntriesByType('resource').map((entry) => entry.name)")
         return found + [url for url in asked if urlsplit(url).hostname not in ("127.0.0.1", None) and not url.startswith("data:")]
 

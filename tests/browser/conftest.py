@@ -35,7 +35,7 @@ def site(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 @pytest.fixture(autouse=True)
 def _clean(browser: Browser) -> Iterator[None]:
     """Every test ends on a page that did nothing wrong."""
-    browser.driver.get_log("browser")
+    browser.console()
     yield
     assert browser.problems() == []
     browser.driver.get("about:blank")

@@ -221,5 +221,5 @@ def test_an_unknown_token_is_said_to_be_unknown(browser: Browser, site: Site) ->
     browser.open(f"{site.url}/token/{quote('So11111111111111111111111111111111111111113')}")
 
     browser.wait("return document.querySelector('#page .empty')?.textContent.includes('No token')", "the sentence")
-    refused = [one for one in browser.driver.get_log("browser") if "404" not in one["message"]]
+    refused = [one for one in browser.console() if "404" not in one["message"]]
     assert refused == []

@@ -92,4 +92,4 @@ def test_a_wallet_that_was_never_seen_is_said_to_be(browser: Browser, site: Site
     browser.open(f"{site.url}/wallet/So11111111111111111111111111111111111111113")
 
     assert browser.wait("return document.querySelector('#page .empty')?.textContent", "the sentence")
-    assert [one for one in browser.driver.get_log("browser") if "404" not in one["message"]] == []
+    assert [one for one in browser.console() if "404" not in one["message"]] == []

@@ -27,7 +27,7 @@ def test_the_page_says_what_is_missing_and_comes_alive_by_itself(browser: Browse
                 assert "python -m pumpwatch" in text
             browser.open(page.url)
             browser.wait("return document.querySelector('.welcome') !== null", "the welcome")
-            browser.driver.get_log("browser")  # type: ignore[no-untyped-call]  # 503 is what it is told, and the browser notes it
+            browser.console()  # 503 is what it is told, and the browser notes it
 
             (early / "market.db").symlink_to(site.database)
 
@@ -44,7 +44,7 @@ def test_the_token_is_asked_for_once(browser: Browser, tmp_path: Path) -> None:
         field = browser.driver.find_element(By.ID, "token")
         field.send_keys("not-this-one-not-this-one", Keys.ENTER)
         browser.wait("return /not the token/.test(document.querySelector('[role=alert].bad')?.textContent)", "the refusal")
-        browser.driver.get_log("browser")  # type: ignore[no-untyped-call]  # the browser notes the 403
+        browser.console()  # the browser notes the 403
 
         browser.driver.find_element(By.ID, "token").send_keys(TOKEN, Keys.ENTER)
 

@@ -12,6 +12,7 @@ import { hintStrip, showWelcome } from "./welcome.js";
 const LIMITS = [50, 100, 500];
 const TYPING_MS = 250;
 const ORDERING_MS = 1000;
+const CUT_MS = 5000;
 
 class TokensPage {
   constructor(root) {
@@ -33,7 +34,7 @@ class TokensPage {
       {
         reload: () => this.reload(),
         hello: ({ origin }) => showOrigin(origin),
-        tokens: ({ tokens }) => this.take(tokens),
+        tokens: ({ tokens, is_cut }) => this.take(tokens, is_cut),
         state: showState,
       },
     );
@@ -147,6 +148,14 @@ class TokensPage {
     return answer.cursor;
   }
 
+  /** Load anew, once in a while whatever happens. */
+  loadSoon() {
+    this.waiting ??= setTimeout(() => {
+      this.waiting = null;
+      this.load();
+    }, CUT_MS);
+  }
+
   showChoice() {
     for (const tab of this.tabs) tab.setAttribute("aria-pressed", String(tab.dataset.tab === this.tab));
     if (this.search.value.trim() !== this.text && document.activeElement !== this.search) this.search.value = this.text;
@@ -155,7 +164,8 @@ class TokensPage {
   }
 
   /** Rows that changed, or are new. Their numbers are shown at once, their new places in a moment. */
-  take(rows) {
+  take(rows, isCut = false) {
+    if (isCut) this.loadSoon(); // more changed than were told
     for (const row of rows) {
       const isHere = this.rows.has(row.mint);
       if (belongs(row, this.tab, this.text)) {
