@@ -137,8 +137,12 @@ class Api:
 
     def __init__(self, database: Path, **dashboard: Any) -> None:
         settings = Settings(pumpwatch=PumpwatchSettings(database=database), dashboard=DashboardSettings(**dashboard))
-        self.run = Context(settings=settings, live=Live(database), action_token=ACTION_TOKEN)
-        self.app = create_app(self.run)
+        self.use(Context(settings=settings, live=Live(database), action_token=ACTION_TOKEN))
+
+    def use(self, run: Context) -> None:
+        """From now on ask this."""
+        self.run = run
+        self.app = create_app(run)
         self._client = Client(self.app)
 
     def ask(self, path: str, /, **query: Any) -> TestResponse:

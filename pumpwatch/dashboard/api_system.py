@@ -46,7 +46,7 @@ _RUNS: Final = "SELECT started_at_us, pid, version, ended_at_us, exit_status, re
 
 def register(api: flask.Blueprint, run: Context) -> None:
     """Add the routes."""
-    newest = _Newest(functools.partial(_look, run))
+    newest = Newest(functools.partial(_look, run))
 
     @api.get("/system")
     def system() -> flask.Response:
@@ -59,7 +59,7 @@ def register(api: flask.Blueprint, run: Context) -> None:
         return answer(welcome(context().settings, time.time()))
 
 
-class _Newest:
+class Newest:
     """
     The newest look at everything, for all who ask. One request at a time looks anew; meanwhile others get what there is.
 

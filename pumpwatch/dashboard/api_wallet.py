@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 
@@ -15,7 +16,7 @@ from pumpwatch.dashboard.context import context
 from pumpwatch.dashboard.problems import Problem, answer
 from pumpwatch.storage.chosen import Wanted
 from pumpwatch.storage.positions import positions_of, totals_of
-from pumpwatch.storage.queries import Reader
+from pumpwatch.storage.queries import Reader, SpellRow
 from pumpwatch.storage.tape import trades
 
 _MOST_POSITIONS: Final = 200
@@ -35,8 +36,8 @@ def _wallet(address: str) -> flask.Response:
     run = context()
     cursor = run.live.cursor()
     with run.reader() as reader:
-        spells = [spell for spell in reader.spells(address, limit=_MOST_SPELLS) if spell.kind == "wallet"]
-        _check_known(reader, address, is_listed=bool(spells))
+        spells = _spells(reader, address)
+        _check_known(reader, address, spells)
         found = Wallet(
             origin=reader.origin(),
             now=time.time(),
@@ -59,11 +60,15 @@ def _trades(address: str) -> flask.Response:
     run = context()
     cursor = run.live.cursor()
     with run.reader() as reader:
-        _check_known(reader, address, is_listed=bool(reader.spells(address, limit=1)))
+        _check_known(reader, address, _spells(reader, address))
         listing = trades(reader, wanted, limit=limit)
         return answer(Trades(reader.origin(), cursor, None, listing.trades, listing.is_cut, listing.looked_to))
 
 
-def _check_known(reader: Reader, address: str, *, is_listed: bool) -> None:
-    if not is_listed and not reader.rows(_KNOWN, address=address):
+def _spells(reader: Reader, address: str) -> list[SpellRow]:
+    return [spell for spell in reader.spells(address, limit=_MOST_SPELLS) if spell.kind == "wallet"]
+
+
+def _check_known(reader: Reader, address: str, spells: Sequence[SpellRow]) -> None:
+    if not spells and not reader.rows(_KNOWN, address=address):
         raise Problem(HTTPStatus.NOT_FOUND, f"No trade of the record is of the wallet {address}.")
