@@ -39,6 +39,7 @@ export class Chart {
 
   /** Show what was chosen in the address, or what fits a life so long. */
   begin(lifeSeconds) {
+    this.isBegun = true;
     const [interval, unit] = location.hash.slice(1).split("-");
     this.interval = interval in INTERVALS ? interval : fitting(lifeSeconds);
     this.inUsd = unit === "usd";

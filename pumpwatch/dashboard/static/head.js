@@ -33,7 +33,7 @@ export class Head {
     this.price = el("p", { class: "price" });
     this.usd = el("span", { class: "soft" });
     this.change = el("span");
-    this.bar = el("progress", { max: 100, "aria-label": "How much of the curve is sold" });
+    this.bar = el("progress", { max: 100, hidden: true, "aria-label": "How much of the curve is sold" });
     this.split = splitBar();
     this.pin = pinButton(mint);
     this.facts = facts(

@@ -106,7 +106,7 @@ export function facts(...wanted) {
 
 /** A bar that is divided between buys and sells. */
 export function splitBar() {
-  return el("span", { class: "split", role: "img" }, el("i"), el("i"));
+  return el("span", { class: "split", role: "img", hidden: true }, el("i"), el("i"));
 }
 
 export function showSplit(bar, buys, sells) {

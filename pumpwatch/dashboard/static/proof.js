@@ -29,7 +29,7 @@ export class Proof {
     this.mint = mint;
     this.known = new Map();
     this.sign = el("span", { class: "sign", "aria-hidden": "true" });
-    this.title = el("h2", { id: "proof-title" });
+    this.title = el("h2", { id: "proof-title" }, "Reading the proof…");
     this.badge = badge();
     this.verdict = el("p", { class: "verdict" });
     this.news = el("p", { class: "news", role: "status" });

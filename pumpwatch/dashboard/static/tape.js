@@ -61,7 +61,7 @@ export class Tape {
     });
     this.scroll = this.table.element;
     this.counter = el("button", { type: "button", class: "counter", hidden: true, on: { click: () => this.letGo() } });
-    this.older = el("button", { type: "button", on: { click: () => this.loadOlder() } }, "Load older");
+    this.older = el("button", { type: "button", hidden: true, on: { click: () => this.loadOlder() } }, "Load older");
     this.foot = el("p", { class: "soft", role: "status" });
     this.element = el("div", { class: "tape" }, this.counter, this.scroll, el("div", { class: "tape-foot" }, this.older, this.foot));
     this.watchReading();

@@ -44,6 +44,7 @@ class TokenPage {
   }
 
   start() {
+    this.root.replaceChildren(this.body);
     this.listener = listen({ mint: this.mint }, {
       reload: () => this.reload(),
       state: showState,
@@ -67,10 +68,7 @@ class TokenPage {
       if (error.code === "no_database") await this.welcome();
       throw error;
     }
-    if (!this.body.isConnected) {
-      this.root.replaceChildren(this.body);
-      this.chart.begin(this.lifeSeconds());
-    }
+    if (!this.chart.isBegun) this.chart.begin(this.lifeSeconds());
     await Promise.all([others, this.chart.reload()]);
     return cursor;
   }
