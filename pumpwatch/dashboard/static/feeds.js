@@ -7,6 +7,7 @@ const HOURS = 3;
 const WIDTH = 600;
 const HEIGHT = 16;
 const MOST_LISTED = 12;
+const MOST_KNOWN = 100; // /api/system has so many, of all feeds
 
 /** The card. */
 export function feedsCard() {
@@ -36,12 +37,13 @@ function feedRow(name, feed, drops) {
     el("span", { class: "soft" }, `${last} · ${count(feed.messages)} messages · ${count(feed.trades)} trades`),
     feed.reason ? el("span", { class: "warn" }, feed.reason) : null,
     timeline(own, now),
-    el("span", { class: "soft small" }, `${times(own.length)} of the last 100 of all feeds; the line is the last ${HOURS} hours`),
+    el("span", { class: "soft small" }, `${times(own.length)} known; the line is the last ${HOURS} hours`),
   );
 }
 
 function times(number) {
-  return number === 1 ? "1 interruption" : `${number} interruptions`;
+  if (number === 1) return "1 interruption";
+  return number >= MOST_KNOWN ? `${MOST_KNOWN} or more interruptions` : `${number} interruptions`;
 }
 
 /** The last hours as a line that is broken where the feed was away. */

@@ -50,7 +50,12 @@ function outcome(gap) {
     return `closed by ${gap.closed_by ?? "the chain"}${took}, ${gap.found ? `${count(gap.found)} trades fetched` : "nothing had been missed"}`;
   }
   if (gap.state === "unfillable") return `unfillable: ${gap.reason ?? "nobody can tell"}`;
-  return `${gap.state}${gap.detail ? ` (${visible(gap.detail, 120)})` : ""}, for ${age(Date.now() / 1000 - gap.from_us / 1e6)}`;
+  return `${gap.state}${gap.detail ? ` (${shortened(visible(gap.detail, 300))})` : ""}, for ${age(Date.now() / 1000 - gap.from_us / 1e6)}`;
+}
+
+/** Signatures and addresses in a sentence, shortened. */
+function shortened(text) {
+  return text.replace(/[1-9A-HJ-NP-Za-km-z]{32,}/g, (address) => short(address));
 }
 
 function backfillText(backfill) {
