@@ -1,7 +1,7 @@
 /** The sum behind one link of the chain, for whoever wants to check it. */
 
 import { el } from "./core/dom.js";
-import { quoteName, TOKEN_DECIMALS } from "./core/format.js";
+import { quoteName, TOKEN_DECIMALS, visible } from "./core/format.js";
 import { exact } from "./pieces.js";
 
 /**
@@ -24,13 +24,20 @@ export function arithmetic({ bead, before }, { quote_mint: quoteMint, quote_deci
     el("tr", { class: kind }, el("th", { scope: "row" }, label), el("td", { class: "number mono" }, exact(token, TOKEN_DECIMALS)), el("td", { class: "number mono" }, exact(quote, decimals)), el("td", {}, note));
   const isOpening = before && before.trade.venue !== trade.venue;
   const isSame = before && !isOpening && !differs(isReal);
-  const kind = !before || isOpening ? "" : isSame ? "same" : "other";
+  const isMoved = before && !isSame && bead.moved_by;
+  const kind = !before || isOpening || isMoved ? "" : isSame ? "same" : "other";
   const rows = [
     row("After this trade", pick(trade, isReal)),
     row(`This ${trade.side} moved`, moved, "moved"),
     row("So it began with", begins(isReal), kind, { same: "✓ equal, to the last unit", other: "✗ not equal" }[kind]),
   ];
-  if (before) rows.push(row("The one before ended with", pick(before.trade, isReal), kind, isOpening ? "on the curve: its pool was opened with what that left" : ""));
+  if (before) rows.push(row("The one before ended with", pick(before.trade, isReal), kind, why(isOpening, isMoved && bead.moved_by)));
   const heads = ["", `${isReal ? "Real reserve" : "Reserve"}, tokens`, `${isReal ? "Real reserve" : "Reserve"}, ${quoteName(quoteMint)}`, ""].map((text) => el("th", { scope: "col", class: "number" }, text));
   return el("div", { class: "sum scroll" }, el("table", {}, el("thead", {}, el("tr", {}, heads)), el("tbody", {}, rows)), el("p", { class: "mono soft" }, `${trade.signature} #${trade.event_index}`));
+}
+
+/** Why two neighbours need not have the same numbers, though nothing is missing between them. */
+function why(isOpening, movedBy) {
+  if (isOpening) return "on the curve: its pool was opened with what that left";
+  return movedBy ? `between them the reserves moved without a trade, as the chain told: ${visible(movedBy)}` : "";
 }
