@@ -38,10 +38,12 @@ _GAPS: Final = f"""
     SELECT {_GAP_COLUMNS} FROM gaps WHERE mint = :mint OR {OF_ALL_TOKENS}
     ORDER BY state IN ('open', 'filling') DESC, id DESC LIMIT {_MOST_GAPS}
 """
-#: What a closed row of a break was about is not missing any more; what one of a doubt was about may be a doubt still.
+#: What a closed row of a break was about is not missing any more; what one of a doubt was about may be a doubt still. Written as
+#: in the index gaps_identity, which finds them at once.
 _OF_CHAIN: Final = """
     SELECT cause, place, to_slot, id FROM gaps
-    WHERE mint = :mint AND (cause = 'break' AND state <> 'closed' OR cause = 'doubt') ORDER BY id
+    WHERE cause IN ('break', 'doubt') AND ifnull(feed, '') = '' AND ifnull(mint, '') = :mint
+        AND (cause = 'doubt' OR +state <> 'closed') ORDER BY id
 """
 _ANCHORS: Final = f"""
     SELECT venue, slot, block_time, asked_at_us, account_exists, is_matched FROM anchors WHERE token_id = :token_id
