@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import sys
 from typing import Final
@@ -18,14 +19,23 @@ def keep_small() -> None:
     """
     Have glibc keep few heaps, and give large blocks back: call it before the first thread starts. Elsewhere it does nothing.
 
-    By itself each thread gets a heap of its own (eight a core), and what counts as large grows with what was once freed: over
-    hours of running both keep tens of megabytes that nobody uses.
+    By itself each thread gets a heap of its own (eight a core), and what counts as large grows with what was once freed.
     """
-    if sys.platform != "linux":
-        return
-    try:
-        set_option = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):  # another C library
-        return
-    set_option(_M_ARENA_MAX, _HEAPS)
-    set_option(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+    _call("mallopt", _M_ARENA_MAX, _HEAPS)
+    _call("mallopt", _M_MMAP_THRESHOLD, _LARGE_BYTES)
+
+
+def give_back() -> None:
+    """
+    Give pages that hold nothing any more back to the system; a few milliseconds, for once a minute or so.
+
+    What is freed in the middle of a heap stays with the process else: after an hour of recording, 20 MB of 128.
+    """
+    _call("malloc_trim", 0)
+
+
+def _call(name: str, *arguments: int) -> None:
+    """Of the C library; one that has no such function is another than glibc."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            getattr(ctypes.CDLL(None), name)(*arguments)

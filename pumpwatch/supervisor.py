@@ -31,6 +31,7 @@ from pumpwatch.config import Settings
 from pumpwatch.errors import AllFeedsRefused, DatabaseBusy, StopError
 from pumpwatch.events import Covered, GapOpened, RunEnded, RunStarted
 from pumpwatch.measuring import Measuring
+from pumpwatch.memory import give_back
 from pumpwatch.metrics_server import MetricsServer
 from pumpwatch.notify import Notifier
 from pumpwatch.reporting import heartbeat, status_of
@@ -268,6 +269,7 @@ class Supervisor:
             self._write_status()
         if self._is_due("heartbeat", now, _HEARTBEAT_SECONDS):
             logger.info("{}", heartbeat(self._parts))
+            give_back()
         gap = parts.restart_gap
         if gap is not None and all(feed.is_complete() for feed in parts.feeds_of_trades()):
             # The clock may have been set since, or was wrong when the last data came: the longer stretch holds all of it.
