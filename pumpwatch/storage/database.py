@@ -50,7 +50,6 @@ _TRANSIENT = {
     sqlite3.SQLITE_READONLY: "the database cannot be written",
     sqlite3.SQLITE_CANTOPEN: "the database file cannot be opened",
     sqlite3.SQLITE_PERM: "the database file cannot be opened",
-    sqlite3.SQLITE_INTERRUPT: "reading took longer than it may",
 }
 
 #: Of SQLite's machine: about a millisecond.
@@ -94,6 +93,18 @@ def translated(path: Path, *, opening: bool = False) -> Iterator[None]:
         raise _damaged(path, cause) from cause
     assert cause is not None
     raise cause
+
+
+@contextlib.contextmanager
+def in_time(path: Path) -> Iterator[None]:
+    """As :func:`translated`, for an engine that has *most_seconds*: DatabaseBusy too when they are over."""
+    try:
+        with translated(path):
+            yield
+    except sqlite3.OperationalError as error:
+        if _primary_code(error) != sqlite3.SQLITE_INTERRUPT:
+            raise
+        raise DatabaseBusy("reading took longer than it may") from error
 
 
 def _primary_code(error: BaseException | None) -> int | None:
@@ -190,7 +201,7 @@ def reading_engine(path: Path, *, most_seconds: float | None = None) -> sa.Engin
     Return an engine that cannot write. Keep its transactions short: a long reader keeps the log from shrinking.
 
     Args:
-        most_seconds: After so long, a question that is not answered yet ends with DatabaseBusy.
+        most_seconds: After so long, a question that is not answered yet ends: see :func:`in_time`.
 
     Raises:
         DatabaseError: There is no such file, or it is of a newer schema.

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from pumpwatch.errors import DatabaseBusy, DatabaseError
 from pumpwatch.events import WRAPPED_SOL, Usage
 from pumpwatch.storage import statements
-from pumpwatch.storage.database import reading_engine, translated
+from pumpwatch.storage.database import in_time, reading_engine
 from pumpwatch.storage.schema import SCHEMA_VERSION
 from pumpwatch.storage.scoreboard import LAST_TRADES, SPELLS, Score, scores
 
@@ -231,7 +231,7 @@ class Moment(Reader):
         self.connection = connection
 
     def rows(self, statement: str, **parameters: object) -> list[Any]:
-        with translated(self._path):
+        with in_time(self._path):
             return list(self.connection.execute(sa.text(statement), parameters))
 
     def numbers(self, statement: str, **parameters: object) -> array[int]:
@@ -277,7 +277,7 @@ def open_reader(path: Path, *, most_seconds: float | None = None) -> Iterator[Re
 @contextlib.contextmanager
 def _readable(path: Path) -> Iterator[None]:
     try:
-        with translated(path):
+        with in_time(path):
             yield
     except DatabaseBusy as error:
         raise DatabaseError(f"{path} cannot be read now: {error}") from error
