@@ -212,11 +212,10 @@ def _differing(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
 
 def _found(reader: Reader, place: Place, newest: int, covers: Covers, news: Sequence[News], mints: Iterable[str]) -> Found:
     """With the rows of *mints*, the last of them, and of the tokens that somebody looks at."""
-    changed = [*mints, *filter(None, map(_mint_of, news))]
+    changed = list(dict.fromkeys([*filter(None, map(_mint_of, news)), *mints][::-1]))[::-1]  # each where it is last
     if not covers.board:
         changed = [mint for mint in changed if mint in covers.mints]
-    changed += [mint for mint in changed if mint in covers.mints]
-    shown = list(dict.fromkeys(reversed(changed)))[::-1]  # each where it is last
+    shown = sorted(changed, key=covers.mints.__contains__)
     rows = token_rows(reader, shown[-MOST_ROWS:], time.time()) if shown else []
     return Found(place, newest, covers, news=news, rows=rows, is_cut=len(shown) > MOST_ROWS)
 

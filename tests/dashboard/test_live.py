@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -404,11 +405,11 @@ def test_a_cursor_before_what_was_pruned_is_answered_with_resync(record: Written
 def test_a_record_that_is_put_in_the_place_of_this_one_is_followed(
     record: Written, client: Callable[..., Client], tmp_path: Path
 ) -> None:
-    board = client(BOARD)
     with closing(Written(tmp_path / "other.db")) as other:
         other.open()
-        for _ in range(3):  # the same addresses as in the first
-            other.created()
+        first, *_ = (other.created() for _ in range(3))  # the same addresses as in this one
+        other.traded(first, times=3)
+    board, of_token = client(BOARD), client(Interest(mint=first))
     record.close()
     replaced(record, other.database)
 
@@ -419,6 +420,8 @@ def test_a_record_that_is_put_in_the_place_of_this_one_is_followed(
     mint = record.created()
     board.until(lambda events: mint in mints(events))
     assert names(board.told).count("resync") == 1
+    of_token.quiet(0.5)
+    assert names(of_token.told) == ["hello", "resync"], "what was there before is loaded"
 
 
 def test_the_same_record_moved_back_into_its_place_is_gone_on_with(
@@ -517,13 +520,15 @@ def test_a_stop_ends_every_wait_at_once(record: Written) -> None:
     live.start()
     line = Subscription(live, BOARD)
     line.take(1.0)
-    live.stop()
     began = time.monotonic()
+    stopper = threading.Timer(0.3, live.stop)
+    stopper.start()
 
     assert line.take(30.0) == []
     live.join(5)
 
-    assert time.monotonic() - began < 1
+    assert 0.3 <= time.monotonic() - began < 1.3
+    stopper.join()
     assert not live.is_alive()
 
 

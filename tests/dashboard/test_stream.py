@@ -215,6 +215,7 @@ def test_one_who_takes_nothing_costs_little_and_loads_anew_once(
         quick.until("hello")
         slow.until("hello")
         [channel] = [one for one in page.server._server.active_channels.values() if one.addr == slow.connection.getsockname()]
+        assert channel.adj.outbuf_high_watermark <= 1 << 20
         channel.adj.outbuf_high_watermark = 100_000
         channel.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
         held = 0
