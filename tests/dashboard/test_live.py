@@ -413,7 +413,8 @@ def test_a_record_that_is_put_in_the_place_of_this_one_is_followed(
     record.close()
     replaced(record, other.database)
 
-    board.until(lambda events: "resync" in names(events))
+    for one in (board, of_token):
+        one.until(lambda events: "resync" in names(events))
     record.open()
     record.created()
     record.created()
