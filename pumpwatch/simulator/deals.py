@@ -241,7 +241,9 @@ class Deals:
     def _sell(self, draft: Draft, coin: Coin, wallet: str, tokens: int) -> bool:
         """Sell, unless the venue could not pay it."""
         if coin.stage == "pool":
-            if sums.pool_proceeds(coin.base, coin.effective, tokens) < _LEAST_POOL_GROSS:
+            gross = sums.pool_proceeds(coin.base, coin.effective, tokens)
+            # What is virtual in a pool's quote side cannot be paid out, and kept fees are not the pool's.
+            if not _LEAST_POOL_GROSS <= gross <= coin.vault - coin.pool_kept:
                 return False
             self._pool_traded(draft, coin, wallet, coin.pool_sell(wallet, tokens))
             return True
