@@ -117,6 +117,15 @@ def make_durable(path: Path) -> None:
         os.fsync(file.fileno())
 
 
+def file_identity(path: Path) -> tuple[int, int] | None:
+    """Which file is at *path* now: another one in its place has another. None: there is none, or it may not be looked at."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 def size_of(path: Path) -> int:
     """Bytes of the file; 0 if there is none."""
     with contextlib.suppress(OSError):

@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol, TypeAlias
 import msgspec
 
 from pumpwatch.errors import DatabaseBusy, DatabaseError
+from pumpwatch.files import file_identity
 from pumpwatch.storage.chosen import TradeRow, Wanted
 from pumpwatch.storage.following import CompletenessChanged, Lost, News, Place, Tail, Told, TradeChanged, end
 from pumpwatch.storage.queries import open_reader
@@ -71,10 +72,10 @@ def follow(
     tail: Tail | None = None
     while True:
         try:
-            file = _identity(path)
+            file = file_identity(path)
             with open_reader(path) as reader:
                 tail = Tail(reader, wanted, tail.place if tail is not None else place or end(reader))
-                while _identity(path) == file:
+                while file_identity(path) == file:
                     _read_on(tail, sink)
                     trouble.is_over()
                     wait(POLL_SECONDS)
@@ -120,14 +121,6 @@ class _Trouble:
         if str(error) != self._said:
             self._said = str(error)
             _say(f"{self._said}; waiting")
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 class Lines:

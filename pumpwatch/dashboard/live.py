@@ -21,6 +21,7 @@ from pumpwatch.dashboard.answers import LiveEvent, StatusEvent
 from pumpwatch.dashboard.looks import Looks, caught_up, newest_token
 from pumpwatch.dashboard.ticks import Covers, Found, Interest, Position, Ticks, events_of, resync
 from pumpwatch.errors import DatabaseError, TransientError
+from pumpwatch.files import file_identity
 from pumpwatch.status import StatusUnreadable, path_of, problems, read
 from pumpwatch.storage.following import end
 from pumpwatch.storage.queries import Reader, open_reader
@@ -245,7 +246,7 @@ class Live(WorkerThread):
 
     def _read(self, covers: Covers) -> None:
         """Look again and again, until nobody listens or the file is another one."""
-        file = _identity(self._database)
+        file = file_identity(self._database)
         with open_reader(self._database) as reader:
             is_first = not self._looks.has_begun
             self._looks.open(reader, covers)
@@ -259,7 +260,7 @@ class Live(WorkerThread):
                 self._trouble = ""
                 logger.info("live: {} can be read again", self._database)
             wanted: Covers | None = covers
-            while wanted is not None and _identity(self._database) == file and not self.stopping.is_set():
+            while wanted is not None and file_identity(self._database) == file and not self.stopping.is_set():
                 self.pulse.beat()
                 began = self._clock()
                 self._keep(self._looks.look(wanted, began))
@@ -296,11 +297,3 @@ class Live(WorkerThread):
         except StatusUnreadable as error:
             status, found = None, [str(error)]
         return StatusEvent(status, not found, found)
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, Programmin
 import pumpwatch
 from pumpwatch.errors import DatabaseError
 from pumpwatch.events import Delivery, GapOpened, PoolSeen, Rejected, SpellStarted, Usage
+from pumpwatch.files import file_identity
 from pumpwatch.storage import database, statements
 from pumpwatch.storage.chains import Chains
 from pumpwatch.storage.figures import rebuild
@@ -76,7 +77,7 @@ class Store:
         self.on_judged: Callable[[str, int, int], None] = lambda _mint, _trades, _breaks: None
         self._chains = Chains()
         self._unsettled = Unsettled()
-        self._file = _identity(path)
+        self._file = file_identity(path)
         #: After a rollback the remembered ids may be wrong: they are read again with the next batch.
         self._stale = True
         self.trades = int(self._read("SELECT ifnull(sum(trades), 0) FROM tokens")[0][0])
@@ -379,7 +380,7 @@ class Store:
             DatabaseError: It was deleted or replaced: what we write goes nowhere.
 
         """
-        if _identity(self._path) != self._file:
+        if file_identity(self._path) != self._file:
             raise DatabaseError(
                 f"{self._path} was deleted or replaced while it was being written: pumpwatch stops; start it again"
             )
@@ -387,11 +388,3 @@ class Store:
     def close(self) -> None:
         """Close the connection. Idempotent."""
         self._engine.dispose()
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
