@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import os
 import subprocess
 import sys
@@ -103,8 +104,19 @@ def test_demo_passes_its_options_and_needs_no_settings(calls: Calls, tmp_path: P
     )
 
     assert calls.made == [
-        {"seconds": 5.0, "rate": 100.0, "faults": ("drop", "mute"), "provider": "public", "database": Path("d.db")}
+        {"seconds": 5.0, "rate": 100.0, "faults": ("drop", "mute"), "provider": "public", "database": Path("d.db"), "page": None}
     ]
+
+
+@pytest.mark.parametrize(
+    ("options", "seconds"), [((), 20.0), (("--dashboard",), math.inf), (("--dashboard", "--seconds", "7"), 7.0)]
+)
+def test_a_demo_lasts_20_seconds_and_with_its_page_until_ctrl_c(calls: Calls, options: tuple[str, ...], seconds: float) -> None:
+    assert main(["demo", *options]) == 0
+
+    [made] = calls.made
+    assert made["seconds"] == seconds
+    assert (made["page"] is None) == ("--dashboard" not in options)
 
 
 def test_demo_refuses_a_database_that_is_there(calls: Calls, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
