@@ -30,10 +30,16 @@ function provider({ cost, share, trades, per_1000_trades, dearest }) {
     "div",
     { class: "cost", "data-level": share >= 1 ? "over" : share >= WARN ? "near" : "fine" },
     el("p", {}, el("strong", {}, cost.provider), ` ${amount(cost.spent)}${limit}`),
-    cost.limit ? el("meter", { class: "spent", min: 0, max: 1, low: WARN, high: 1, value: Math.min(share ?? 0, 1), title: "The mark is at 80 %", "aria-label": `${Math.round((share ?? 0) * 100)} % of the budget` }) : null,
+    cost.limit ? bar(share ?? 0) : null,
     el("p", { class: "soft" }, parts.join(" · ")),
     dearest?.length ? el("p", { class: "soft" }, "Dearest, by their share of trades: ", dearest.slice(0, 5).flatMap(token)) : null,
   );
+}
+
+/** How much of the budget is spent; the mark is where it warns. */
+function bar(share) {
+  const told = `${(share * 100).toFixed(share < 0.1 ? 2 : 0)} % of the budget is spent; the mark is at 80 %`;
+  return el("span", { class: "spent", role: "img", title: told, "aria-label": told, style: { "--share": `${Math.min(share, 1) * 100}%` } });
 }
 
 function token({ mint, symbol, spent_estimate }, place) {

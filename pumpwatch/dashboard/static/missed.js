@@ -1,7 +1,8 @@
 /** What may have been missed, and what became of it. */
 
-import { el, fill } from "./core/dom.js";
+import { el, fill, keyed } from "./core/dom.js";
 import { age, clock, count, short, visible } from "./core/format.js";
+import { tokenLink } from "./pieces.js";
 
 const MOST_LISTED = 30;
 
@@ -27,21 +28,28 @@ export function gapsCard() {
       const lost = found.gaps.reduce((sum, gap) => sum + gap.unfillable, 0);
       fill(counts, left ? `${count(left)} open or being filled` : "Nothing is open", lost ? `, ${count(lost)} could not be filled` : "", ".");
       fill(backfill, backfillText(found.worker?.backfill));
-      fill(open, items(found.gaps_open, "Everything that could have been missed is checked."));
-      fill(closed, items(found.gaps_closed, "None yet."));
+      list(open, found.gaps_open, "Everything that could have been missed is checked.");
+      list(closed, found.gaps_closed, "None yet.");
     },
   };
 }
 
-function items(gaps, otherwise) {
-  return gaps.length ? gaps.slice(0, MOST_LISTED).map(item) : el("li", { class: "soft" }, otherwise);
+/** In place: who has gone to a link by keys stays on it. */
+function list(parent, gaps, otherwise) {
+  const shown = gaps.length ? gaps.slice(0, MOST_LISTED) : [{ id: "none" }];
+  keyed(parent, shown, (gap) => gap.id, item, (li, gap) => {
+    if (gap.id === "none") return;
+    li.dataset.state = gap.state;
+    const told = `: ${gap.cause}, ${outcome(gap)}`;
+    if (li.lastChild.data !== told) li.lastChild.data = told;
+  });
+  if (!gaps.length) fill(parent.firstChild, otherwise);
 }
 
 function item(gap) {
-  const whose = gap.mint
-    ? el("a", { href: `/token/${encodeURIComponent(gap.mint)}` }, visible(gap.symbol, 24) || short(gap.mint))
-    : el("span", {}, gap.feed ?? "all tokens");
-  return el("li", { "data-state": gap.state }, el("span", { class: "when soft" }, clock(gap.from_us / 1e6)), " ", whose, `: ${gap.cause}, ${outcome(gap)}`);
+  if (gap.id === "none") return el("li", { class: "soft" });
+  const whose = gap.mint ? tokenLink(gap.mint, gap.symbol) : el("span", {}, gap.feed ?? "all tokens");
+  return el("li", {}, el("span", { class: "when soft" }, clock(gap.from_us / 1e6)), " ", whose, document.createTextNode(" "));
 }
 
 function outcome(gap) {

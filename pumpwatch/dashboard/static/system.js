@@ -3,8 +3,8 @@
 import { alertsCard, runsCard } from "./alerts.js";
 import { costsCard } from "./costs.js";
 import { get } from "./core/api.js";
-import { el, fill, notice, write } from "./core/dom.js";
-import { age, bytes, count } from "./core/format.js";
+import { el, fill, keyed, notice, write } from "./core/dom.js";
+import { age, bytes, count, price, quoteName } from "./core/format.js";
 import { listen } from "./core/live.js";
 import { eachSecond, showOrigin, showState, startShell } from "./core/shell.js";
 import { feedsCard } from "./feeds.js";
@@ -16,10 +16,12 @@ const REFRESH_MS = 5000;
 class SystemPage {
   constructor(root) {
     this.root = root;
-    this.health = el("section", { class: "card health", "aria-live": "polite" }, el("h2", {}), el("ul", { class: "problems" }), el("p", { class: "soft" }));
-    this.cards = [feedsCard(), gapsCard(), costsCard(), databaseCard(), alertsCard(), runsCard()];
+    this.health = el("section", { class: "card health" }, el("h2", { role: "status" }), el("ul", { class: "problems" }), el("p", { class: "soft" }));
+    const [feeds, gaps, costs, database, alerts, runs] = [feedsCard(), gapsCard(), costsCard(), databaseCard(), alertsCard(), runsCard()];
+    this.cards = [feeds, gaps, costs, database, alerts, runs];
+    const columns = [[gaps, database], [costs, alerts, runs]].map((cards) => el("div", { class: "column" }, cards.map((card) => card.element)));
     this.worker = null;
-    fill(root, this.health, el("div", { class: "cards" }, this.cards.map((card) => card.element)));
+    fill(root, this.health, el("div", { class: "cards" }, feeds.element, columns));
     setInterval(() => {
       if (!document.hidden) this.refresh();
     }, REFRESH_MS);
@@ -77,7 +79,7 @@ class SystemPage {
     const [title, list, line] = this.health.children;
     this.health.dataset.healthy = String(healthy);
     write(title, healthy ? "✓ The recorder is healthy" : "! The recorder is NOT healthy");
-    fill(list, problems.map((problem) => el("li", {}, problem)));
+    keyed(list, problems, (problem) => problem, () => el("li"), write);
     list.hidden = problems.length === 0;
     write(line, worker ? workerLine(worker) : "No worker has said anything yet.");
   }
@@ -103,7 +105,7 @@ function databaseCard() {
   const element = el("section", { class: "card" }, el("h2", {}, "Database"), facts);
   return {
     element,
-    show({ database, disk, completeness, worker, origin }) {
+    show({ database, disk, completeness, worker, origin, rates }) {
       const judged = Object.entries(completeness).map(([name, number]) => `${number} ${name}`);
       fill(
         facts,
@@ -116,6 +118,7 @@ function databaseCard() {
         fact("Free on the disk", bytes(disk.free_bytes)),
         fact("Grows by", disk.growth_bytes_per_day === null ? "not known yet" : `${bytes(disk.growth_bytes_per_day)} a day`),
         fact("Room for", disk.days_left === null ? "not known yet" : `${count(Math.floor(disk.days_left))} days`),
+        rates.map((rate) => fact(`1 ${quoteName(rate.quote_mint)}`, `$${price(rate.usd)}${rate.stale ? `, ${age(rate.age_seconds)} old: not used` : ""}`)),
       );
     },
   };
