@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from pumpwatch.config import Settings
 from pumpwatch.dashboard.answers import Step, Welcome
@@ -30,27 +31,27 @@ def _steps(settings: Settings, now: float) -> Iterator[Step]:
             has_trades = bool(reader.rows(_TRADES)[0][0])
     except DatabaseError as error:
         problem = str(error)
-    is_running = _runs(settings, now)
+    is_running, program = _runs(settings, now), _program()
     yield _step(
         "worker",
         is_running,
         "The worker runs and records.",
         "No worker runs: nothing is recorded now.",
-        "Start it: python -m pumpwatch",
+        f"Start it: {program}",
     )
     yield _step(
         "database",
         problem is None,
         f"The record is {path.name}.",
         "There is no record yet." if not path.is_file() else problem or "",
-        "The worker makes it. To see a market without waiting: python -m pumpwatch demo --dashboard",
+        f"The worker makes it. To see a market without waiting: {program} demo --dashboard",
     )
     yield _step(
         "watching",
         watched > 0,
         f"{watched} tokens and wallets are watched.",
         "Nothing is watched yet.",
-        "New tokens are watched by themselves as they come; pin one: python -m pumpwatch watch add MINT",
+        f"New tokens are watched by themselves as they come; pin one: {program} watch add MINT",
     )
     yield _step(
         "trades",
@@ -79,6 +80,12 @@ def _steps(settings: Settings, now: float) -> Iterator[Step]:
 
 def _step(name: str, is_done: bool, done: str, missing: str, what_to_do: str, *, is_needed: bool = True) -> Step:  # noqa: FBT001
     return Step(name, is_done, is_needed, done if is_done else missing, "" if is_done else what_to_do)
+
+
+def _program() -> str:
+    """How this installation is started: in a folder of the project by its script, which needs no environment."""
+    script = Path(__file__).resolve().parents[2] / "scripts" / "start.py"
+    return "python scripts/start.py" if script.is_file() else "python -m pumpwatch"
 
 
 def _runs(settings: Settings, now: float) -> bool:

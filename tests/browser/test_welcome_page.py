@@ -24,7 +24,7 @@ def test_the_page_says_what_is_missing_and_comes_alive_by_itself(browser: Browse
                 browser.wait("return document.querySelectorAll('.welcome li').length >= 5", "the steps")
                 text = browser.text(".welcome") or ""
                 assert "There is no record yet." in text
-                assert "python -m pumpwatch" in text
+                assert "python scripts/start.py demo --dashboard" in text
             browser.open(page.url)
             browser.wait("return document.querySelector('.welcome') !== null", "the welcome")
             browser.console()  # 503 is what it is told, and the browser notes it

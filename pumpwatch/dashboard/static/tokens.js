@@ -7,7 +7,7 @@ import { listen } from "./core/live.js";
 import { eachSecond, showOrigin, showState, startShell } from "./core/shell.js";
 import { Table } from "./core/table.js";
 import { belongs, ordered, TABS } from "./ordering.js";
-import { hintStrip, showWelcome } from "./welcome.js";
+import { showWelcome } from "./welcome.js";
 
 const LIMITS = [50, 100, 500];
 const TYPING_MS = 250;
@@ -87,10 +87,8 @@ class TokensPage {
     });
     this.table.element.classList.add("tokens");
     this.table.body.addEventListener("keydown", (event) => this.pinByKey(event));
-    this.hint = el("div", { class: "hint", hidden: true });
     fill(
       this.root,
-      this.hint,
       el(
         "div",
         { class: "bar" },
@@ -144,7 +142,6 @@ class TokensPage {
     this.shown = answer.tokens;
     this.isDirty = false;
     this.render();
-    hintStrip(this.hint);
     return answer.cursor;
   }
 

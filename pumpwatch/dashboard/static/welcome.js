@@ -55,19 +55,18 @@ function item(step) {
   );
 }
 
-/** `Start it: python -m pumpwatch` with what is to be typed in letters that can be copied. */
+/** `Start it: python -m pumpwatch` with what is to be typed in letters that can be copied: it is behind the last colon. */
 function doing(text) {
-  const place = text.search(/python |HELIUS_API_KEY=|PUMPPORTAL_API_KEY=/);
-  if (place < 0) return el("p", { class: "soft" }, text);
-  const [, command, rest] = /^(\S+=\.\.\.|python -m pumpwatch[\w\s-]*(?:MINT)?)(.*)$/s.exec(text.slice(place)) ?? [null, text.slice(place), ""];
-  return el("p", { class: "soft" }, text.slice(0, place), el("code", {}, command.trim()), rest);
+  const place = text.lastIndexOf(": ") + 2;
+  const isCommand = place > 1 && text.startsWith("python ", place);
+  return el("p", { class: "soft" }, isCommand ? [text.slice(0, place), el("code", {}, text.slice(place))] : text);
 }
 
 /** One line above a page that has data, where something needed is undone: nothing new would come, and nobody would know why. */
 export async function hintStrip(box) {
   try {
     const { steps } = await get("/api/welcome");
-    const missing = steps.filter((step) => step.needed && !step.done);
+    const missing = document.querySelector(".welcome") ? [] : steps.filter((step) => step.needed && !step.done);
     box.hidden = missing.length === 0;
     write(box, missing.map((step) => `${step.text} ${step.what_to_do}`).join(" "));
   } catch {

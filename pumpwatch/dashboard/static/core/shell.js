@@ -7,6 +7,7 @@ const ORIGINS = {
   simulator: "SIMULATED: these tokens, trades and prices are those of the built-in market, not of pump.fun.",
   replay: "REPLAY: a recorded session is shown again; nothing of this happens now.",
 };
+const HINT_MS = 15_000;
 const STATES = {
   live: "live",
   polling: "live (asks each second)",
@@ -42,6 +43,10 @@ export function eachSecond(turn) {
 /** The header's search: `/` goes there; a mint or a wallet opens its page, other text the list of tokens that have it. */
 export function startShell() {
   showOrigin(document.body.dataset.origin);
+  hint();
+  setInterval(() => {
+    if (!document.hidden) hint();
+  }, HINT_MS);
   const form = document.getElementById("find");
   const input = document.getElementById("find-text");
   document.addEventListener("keydown", (event) => {
@@ -58,6 +63,12 @@ export function startShell() {
     const text = input.value.trim();
     if (text) find(text);
   });
+}
+
+/** Where something needed is undone, nothing new would come, and nobody would know why. */
+async function hint() {
+  const { hintStrip } = await import("../welcome.js");
+  await hintStrip(document.getElementById("hint"));
 }
 
 const ADDRESS = /^[1-9A-HJ-NP-Za-km-z]{32,44}$/;
