@@ -73,7 +73,7 @@ class Verdict(NamedTuple):
 
 def holes(found: Iterable[Break], spells: Spells) -> list[Break]:
     """Return those of *found* that count: trades are missing between recorded ones, at a time when the token was watched."""
-    return [one for one in found if one.reason is None and not _is_unwatched(one, spells)]
+    return [one for one in found if one.reason is None and not is_unwatched(one, spells)]
 
 
 def doubts(found: Iterable[Break], proofs: Proofs, spells: Spells) -> list[Break]:
@@ -81,7 +81,7 @@ def doubts(found: Iterable[Break], proofs: Proofs, spells: Spells) -> list[Break
     return [
         one
         for one in found
-        if one.reason is not None and not (_is_unwatched(one, spells) or _is_after_watch(one, spells) or _is_listed(one, proofs))
+        if one.reason is not None and not (is_unwatched(one, spells) or _is_after_watch(one, spells) or _is_listed(one, proofs))
     ]
 
 
@@ -114,7 +114,7 @@ def verdict(
     proven_to_slot = proofs.anchored_slot
     from_slot = 0
     for one in itertools.takewhile(lambda one: not _is_after_watch(one, spells), found):
-        if _is_unwatched(one, spells):
+        if is_unwatched(one, spells):
             is_whole = False
             from_slot = one.to_slot
             complete_from = one.to_time if one.to_time is not None else proofs.anchored_at
@@ -164,7 +164,7 @@ def _is_after_watch(one: Break, spells: Spells) -> bool:
     return ended_us is not None and one.to_time is not None and one.to_time > ended_us // 1_000_000 + _CLOCKS_DIFFER_SECONDS
 
 
-def _is_unwatched(one: Break, spells: Spells) -> bool:
+def is_unwatched(one: Break, spells: Spells) -> bool:
     """Whether a break reaches into a time without a spell."""
     from_time = -_NEVER if one.from_time is None else one.from_time
     to_time = _NEVER if one.to_time is None else one.to_time

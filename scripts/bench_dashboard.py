@@ -231,18 +231,20 @@ def measure_delay(database: Path, here: Page) -> dict[str, float]:
     return {"median_ms": statistics.median(delays), "p95_ms": delays[int(len(delays) * 0.95)], "worst_ms": delays[-1]}
 
 
-def measure_cost(folder: Path, burst: int, *, has_page: bool) -> float:
-    """(c): trades per second of the recorder at its fastest."""
+def measure_cost(folder: Path, burst: int, *, has_page: bool) -> tuple[float, float]:
+    """(c): trades per second of the recorder at its fastest, and what each costs its processor, in microseconds."""
     with contextlib.ExitStack() as stack:
         if has_page:  # before the sender, who does not wait
             here = stack.enter_context(page(folder / "trades.db"))
             stack.enter_context(ten_clients(here.port))
         sender, url = stack.enter_context(blaster("logs", burst))
         process = stack.enter_context(worker(folder, "logs", url))
-        began = go(sender)
+        recorder = psutil.Process(process.pid)
+        began, before = go(sender), sum(recorder.cpu_times()[:2])
         counted = int(burst * _COUNTED)
-        ended, _ = wait_for_rows(folder / "trades.db", counted, psutil.Process(process.pid))
-    return counted / (ended - began)
+        ended, _ = wait_for_rows(folder / "trades.db", counted, recorder)
+        spent = sum(recorder.cpu_times()[:2]) - before
+    return counted / (ended - began), 1e6 * spent / counted
 
 
 def measure_paced(folder: Path) -> dict[str, float]:
@@ -290,20 +292,22 @@ def run(record: Path | None, trades: int, rounds: int, burst: int, folder: Path)
         megabytes = here.megabytes
     say("beside a recorder of 30 trades a second")
     paced = measure_paced(made(folder / "paced"))
-    speeds: dict[bool, list[float]] = {False: [], True: []}
+    measured: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
     for number in range(rounds):
         for has_page in (False, True) if number % 2 == 0 else (True, False):
             say(f"the recorder at its fastest, round {number + 1}, {'ten pages' if has_page else 'no page'}")
             at = made(folder / f"burst-{number}-{has_page}")
-            speeds[has_page].append(measure_cost(at, burst, has_page=has_page))
+            measured[has_page].append(measure_cost(at, burst, has_page=has_page))
             shutil.rmtree(at)
+    speeds = {has_page: [speed for speed, _ in found] for has_page, found in measured.items()}
     without, beside = (statistics.median(speeds[has_page]) for has_page in (False, True))
+    cpu = [statistics.median(spent for _, spent in measured[has_page]) for has_page in (False, True)]
     return {
         "delay": delay,
         "loads": loads,
         "megabytes": megabytes,
         "paced": paced,
-        "burst": {"without": speeds[False], "with_ten_pages": speeds[True], "ratio": beside / without},
+        "burst": {"without": speeds[False], "with_ten_pages": speeds[True], "ratio": beside / without, "cpu_us": cpu},
     }
 
 
@@ -331,6 +335,7 @@ def table(result: dict[str, Any]) -> str:
             f"the recorder at its fastest: {statistics.median(burst['without']):,.0f} trades/s without a page, "
             f"{statistics.median(burst['with_ten_pages']):,.0f} with ten ({burst['ratio']:.3f})"
         ),
+        f"    of its processor: {burst['cpu_us'][0]:.0f} us a trade without a page, {burst['cpu_us'][1]:.0f} with ten",
         f"    rounds: {', '.join(f'{a:,.0f}/{b:,.0f}' for a, b in zip(burst['without'], burst['with_ten_pages'], strict=True))}",
     ]
     return "\n".join(lines)

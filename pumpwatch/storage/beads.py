@@ -43,6 +43,7 @@ class Missing(msgspec.Struct, frozen=True):
         gap: The id of its row of ``gaps``; None: it has none (yet).
         token_amount: By how much the reserve changed unseen, base units; None: not known. *quote_amount* alike.
         fits_one_trade: A single trade could have done that.
+        is_unwatched: It reaches into a time in which the token was not watched: the verdict does not count it.
     """
 
     venue: str
@@ -54,6 +55,7 @@ class Missing(msgspec.Struct, frozen=True):
     quote_amount: int | None
     reason: str | None
     fits_one_trade: bool
+    is_unwatched: bool
     gap: int | None
 
 

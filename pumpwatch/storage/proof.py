@@ -22,6 +22,7 @@ from pumpwatch.storage.gaps import cause_of, place_of
 from pumpwatch.storage.known import known_tokens
 from pumpwatch.storage.queries import OF_ALL_TOKENS, Reader
 from pumpwatch.storage.tape import trades
+from pumpwatch.verdict import Spells, is_unwatched
 
 _MOST_GAPS: Final = 200
 _MOST_SEGMENTS: Final = 500
@@ -142,11 +143,11 @@ def proof_of(reader: Reader, mint: str, *, limit: int) -> Proof | None:
         gaps = [GapSeen(*row) for row in moment.rows(_GAPS, mint=mint)]
         names = {(cause, place, to_slot): number for cause, place, to_slot, number in moment.rows(_OF_CHAIN, mint=mint)}
         segments = Chain(_segment(row) for row in moment.rows(_SEGMENTS, token_id=token_id)).segments
-        facts = known_tokens(moment.connection, [token_id])[token_id].facts
+        known = known_tokens(moment.connection, [token_id])[token_id]
         anchors = moment.rows(_ANCHORS, token_id=token_id)
         slots = [row.slot for row in tape if row.slot is not None] or [0]
         changes = moment.rows(_CHANGES, token_id=token_id, first=min(slots), last=max(slots))
-    lacks = list(_lacks(breaks(segments, facts), segments, names))
+    lacks = list(_lacks(breaks(segments, known.facts), segments, names, known.spells))
     missing = [lack for _, lack in lacks]
     stretches = [
         Stretch(_venue(one.venue), one.trades, one.first_slot, one.last_slot, one.first_time, one.last_time)
@@ -161,20 +162,20 @@ def proof_of(reader: Reader, mint: str, *, limit: int) -> Proof | None:
             AnchorRow(_venue(venue), slot, time, asked, bool(exists), bool(matched))
             for venue, slot, time, asked, exists, matched in anchors
         ],
-        chain=list(beads_of(tape, segments, lacks, [Change(*row) for row in changes], is_mayhem=facts.is_mayhem)),
+        chain=list(beads_of(tape, segments, lacks, [Change(*row) for row in changes], is_mayhem=known.facts.is_mayhem)),
         is_cut=len(stretches) > _MOST_SEGMENTS or len(missing) > _MOST_MISSING,
     )
 
 
-def _lacks(found: Iterable[Break], segments: Sequence[Segment], names: _Names) -> Iterator[tuple[int, Missing]]:
+def _lacks(found: Iterable[Break], segments: Sequence[Segment], names: _Names, spells: Spells) -> Iterator[tuple[int, Missing]]:
     """Each break, and the place of the segment that it lies before: beyond the last if it is before none."""
     places = {segment: place for place, segment in enumerate(segments)}
     pool = next((place for place, segment in enumerate(segments) if segment.venue == POOL), len(segments))
     for one in found:
-        yield pool if one.right is None else places[one.right], _missing(one, names)
+        yield pool if one.right is None else places[one.right], _missing(one, names, spells)
 
 
-def _missing(one: Break, names: _Names) -> Missing:
+def _missing(one: Break, names: _Names, spells: Spells) -> Missing:
     return Missing(
         venue=_venue(one.venue),
         from_slot=one.from_slot,
@@ -185,6 +186,7 @@ def _missing(one: Break, names: _Names) -> Missing:
         quote_amount=one.quote_amount,
         reason=one.reason,
         fits_one_trade=one.fits_one_trade,
+        is_unwatched=is_unwatched(one, spells),
         gap=names.get((cause_of(one), place_of(one), one.to_slot)),
     )
 

@@ -131,6 +131,27 @@ def test_what_was_left_out_is_the_hole_at_its_place_and_of_its_size_until_it_is_
     assert [(one.id, one.state, one.closed_by, one.found) for one in after.gaps] == [(gap.id, "closed", "chain", length)]
 
 
+def test_what_passed_while_it_was_not_watched_is_told_so(kept: Kept, coin: list[Trade]) -> None:
+    mint, begin, pause = coin[0].mint, coin[0].block_time or 0, coin[299].block_time or 0
+    kept.tell(
+        [
+            SpellStarted(kind="token", address=mint, reason="asked", at_us=begin * US - US),
+            SpellEnded(kind="token", address=mint, reason="asked", at_us=(pause + 200) * US),
+            SpellStarted(kind="token", address=mint, reason="asked", at_us=(pause + 800) * US),
+        ],
+        source="pumpwatch",
+    )
+    later = [replace(trade, block_time=(trade.block_time or 0) + 1000) for trade in coin[300:]]
+    kept.tell(trade for number, trade in enumerate([*coin[:300], *later]) if number not in (10, 300))
+
+    proof = kept.proof(mint)
+    assert [(bead.link, bead.missing and bead.missing.is_unwatched) for bead in proof.chain if bead.link == "hole"] == [
+        ("hole", False),
+        ("hole", True),
+    ]
+    assert [one.gap is None for one in proof.missing] == [False, True]
+
+
 def test_a_hole_just_before_the_shown_trades_is_shown_and_what_lies_further_back_is_told(kept: Kept, coin: list[Trade]) -> None:
     kept.watch(coin[0].mint)
     kept.tell(trade for number, trade in enumerate(coin) if number not in (100, 400))
