@@ -7,6 +7,7 @@ import contextlib
 import importlib
 import math
 import os
+import signal
 import sys
 import threading
 from collections.abc import Sequence
@@ -251,6 +252,9 @@ def _demo(arguments: argparse.Namespace) -> int:
     faults = tuple(name.strip() for name in arguments.faults.split(",") if name.strip())
     if arguments.database is not None and arguments.database.exists():
         raise UsageError(f"{visible(arguments.database, limit=200)} exists already: the demo writes a new file only")
+    for name in ("SIGTERM", "SIGHUP"):  # a closed terminal must not leave the worker and the page behind
+        if hasattr(signal, name) and threading.current_thread() is threading.main_thread():
+            signal.signal(getattr(signal, name), signal.default_int_handler)
     for_seconds = arguments.seconds
     if for_seconds is None:
         for_seconds = math.inf if arguments.dashboard else _DEMO_SECONDS

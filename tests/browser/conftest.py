@@ -13,7 +13,7 @@ import pytest
 from browser_site import Browser, Site, opened_browser, running_site
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     try:
         with opened_browser() as found:
@@ -24,7 +24,7 @@ def browser() -> Iterator[Browser]:
         pytest.skip(str(missing))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """For those who only look."""
     del browser  # without one nothing is started

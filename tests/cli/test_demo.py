@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from urllib.request import urlopen
 
+import psutil
 import pytest
 
 from pumpwatch.cli import demo, demo_worker
@@ -134,7 +135,8 @@ def test_the_worker_gets_no_setting_of_the_user(monkeypatch: pytest.MonkeyPatch,
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C of another process is POSIX")
-def test_a_demo_with_its_page_is_seen_living_until_ctrl_c(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminated"])
+def test_a_demo_with_its_page_is_seen_living_until_it_is_ended(tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "pumpwatch", "demo", "--dashboard", "--no-open", "--database", str(tmp_path / "demo.db")]
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PUMPWATCH_")}
     with subprocess.Popen(
@@ -152,12 +154,14 @@ def test_a_demo_with_its_page_is_seen_living_until_ctrl_c(tmp_path: Path) -> Non
             time.sleep(0.2)
             with contextlib.suppress(OSError), urlopen(f"{url}api/tokens?order=trades", timeout=10) as answer:
                 trades = sum(token["trades"] for token in json.load(answer)["tokens"])
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, _ = process.communicate(timeout=50)
 
     assert trades >= 20
     assert process.returncode == 0
     assert re.search(r"^MISSING +0 ", out, re.MULTILINE), out
+    left = [found for found in psutil.process_iter(["environ"]) if str(tmp_path) in str(found.info["environ"])]
+    assert left == []
     with pytest.raises(OSError, match="refused"):
         urlopen(url, timeout=5)
 
