@@ -26,7 +26,7 @@ FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage", "--lang=en-US"),
 )
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 30.0
 
 #: Counts what the page does wrong by itself, from its first moment on.
 WATCH = """

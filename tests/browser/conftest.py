@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from browser_site import Browser, Site, opened_browser, running_site
+
+FOLDER = Path(__file__).parent
 
 
 @pytest.fixture(scope="package")
@@ -39,3 +42,10 @@ def _clean(browser: Browser) -> Iterator[None]:
     yield
     assert browser.problems() == []
     browser.driver.get("about:blank")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A browser on a busy machine takes its time: what hangs is still found, only later."""
+    for item in items:
+        if item.path.parent == FOLDER and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(150))

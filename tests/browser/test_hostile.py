@@ -29,7 +29,7 @@ WIDE = "return document.documentElement.scrollWidth - document.documentElement.c
 @pytest.fixture
 def paths(site: Site) -> list[str]:
     """All pages, those of the strangest token and its busiest wallet among them."""
-    rows = wait_for(lambda: strange(site), "a token with a hostile name", 40)
+    rows = wait_for(lambda: strange(site), "a token with a hostile name", 90)
     mint = rows[0]["mint"]
     trader = wait_for(lambda: site.ask(f"tokens/{mint}/traders")["traders"], "a trader")[0]["wallet"]
     return ["/", "/?tab=new&limit=500", f"/token/{mint}", f"/wallet/{trader}", "/system", "/login"]
