@@ -28,7 +28,7 @@ Kind: TypeAlias = Literal["plain", "mayhem", "usdc"]
 _MAYHEM_EVENT: Final = bytes.fromhex("31487b2d6e40b085") + bytes(295)
 
 #: An event that no published layout knows: it still counts in the index.
-_UNKNOWN_EVENT: Final = bytes.fromhex("0badc0dedeadbeef") + bytes(40)
+UNKNOWN_EVENT: Final = bytes.fromhex("0badc0dedeadbeef") + bytes(40)
 
 _USDC_VIRTUAL_QUOTE: Final = 4_500_000_000
 
@@ -306,7 +306,7 @@ class Deals:
         collected = encode("CollectCreatorFeeEvent", {"timestamp": time, "creator": chain.key(coin.creator), "creator_fee": 5})
         draft.call(chain.PUMP, "CollectCreatorFee", (draft.event(chain.PUMP, collected),), (coin.creator,), units=9_000)
         if self._rng.random() < 0.3:
-            draft.call(chain.PUMP, "Extra", (draft.event(chain.PUMP, _UNKNOWN_EVENT),), (coin.creator,), units=8_000)
+            draft.call(chain.PUMP, "Extra", (draft.event(chain.PUMP, UNKNOWN_EVENT),), (coin.creator,), units=8_000)
         if coin.stage != "complete":
             self._buy(draft, coin, draft.payer, 0.01)
         return draft

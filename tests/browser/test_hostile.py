@@ -21,7 +21,7 @@ NAMELESS = """
     const named = (e) => e.getAttribute("aria-label") || e.textContent.trim() || e.title || e.alt || e.placeholder
         || (e.id && document.querySelector(`label[for="${e.id}"]`)) || e.closest("label");
     return [...document.querySelectorAll("button, a[href], input, select, summary, [role=img]")]
-        .filter((e) => !named(e)).map((e) => e.outerHTML.slice(0, 120));
+        .filter((e) => e.checkVisibility() && !named(e)).map((e) => e.outerHTML.slice(0, 120));
 """
 WIDE = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
