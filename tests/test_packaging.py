@@ -7,9 +7,11 @@ import configparser
 import itertools
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
@@ -222,6 +224,24 @@ def test_the_package_ships_its_modules_its_type_marker_and_its_pages_and_nothing
     assert set(packages) == folders
     assert data == {"pumpwatch": ["py.typed"], "pumpwatch.dashboard": ["static/*", "static/core/*", "templates/*"]}
     assert entry_points == {"console_scripts": ["pumpwatch = pumpwatch.__main__:start"]}
+
+
+def test_a_built_wheel_has_every_file_of_the_package(tmp_path: Path) -> None:
+    copy = tmp_path / "source"
+    shutil.copytree(ROOT / "pumpwatch", copy / "pumpwatch", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
+    program = "import sys; from setuptools import build_meta; print(build_meta.build_wheel(sys.argv[1]))"
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    ended = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+
+    [wheel] = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as file:
+        packed = {name for name in file.namelist() if name.startswith("pumpwatch/")}
+    # Not with the folder's listing alone: that would find both without the pages.
+    assert {f"pumpwatch/dashboard/{name}" for name in ("static/core/live.js", "static/base.css", "templates/token.html")} <= packed
+    assert packed == {path.relative_to(copy).as_posix() for path in (copy / "pumpwatch").rglob("*") if path.is_file()}
 
 
 def test_no_lock_names_a_registry_and_no_shipped_file_a_path_of_a_machine() -> None:
