@@ -240,7 +240,8 @@ def test_a_built_wheel_has_every_file_of_the_package(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as file:
         packed = {name for name in file.namelist() if name.startswith("pumpwatch/")}
     # Not with the folder's listing alone: that would find both without the pages.
-    assert {f"pumpwatch/dashboard/{name}" for name in ("static/core/live.js", "static/base.css", "templates/token.html")} <= packed
+    some = ("static/core/live.js", "static/base.css", "templates/token.html")
+    assert {f"pumpwatch/dashboard/{name}" for name in some} <= packed
     assert packed == {path.relative_to(copy).as_posix() for path in (copy / "pumpwatch").rglob("*") if path.is_file()}
 
 

@@ -32,6 +32,9 @@ _SETTLED_SECONDS: Final = 1.5
 #: Then: how long it may take to close all gaps and prove every token, and how long nothing may change in that.
 _SETTLE_SECONDS: Final = 120.0
 _UNSETTLED_SECONDS: Final = 20.0
+
+#: The same for who has said that it is enough.
+_STOPPED_SETTLE_SECONDS: Final = 8.0
 _LOOK_SECONDS: Final = 0.5
 
 #: The last part of a run is without new faults, so that all connections are up again at its end.
@@ -186,11 +189,12 @@ def _run(
         settle(simulator, worker, target, _SETTLE_SECONDS)
         settled = True
     except KeyboardInterrupt:
-        say("stopped by Ctrl-C: what is under way is still stored (Ctrl-C again: not even that)")
+        say("stopped by Ctrl-C: what is under way is still stored and proven (Ctrl-C again: not even that)")
         simulator.close_market()
         simulator.no_more_faults()
         with contextlib.suppress(KeyboardInterrupt):
             _drain(simulator, worker, target)
+            settle(simulator, worker, target, _STOPPED_SETTLE_SECONDS)
     return worker.ended(), settled
 
 

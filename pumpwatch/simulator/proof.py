@@ -39,6 +39,7 @@ _CLAIMS: Final = """
         (SELECT count(*) FROM gaps WHERE state IN ('open', 'filling')),
         count(*),
         ifnull(sum(completeness IN ('complete', 'since', 'spell')), 0),
+        ifnull(sum(completeness = 'unproven' AND NOT EXISTS (SELECT 1 FROM trade_log WHERE trade_log.mint = tokens.mint)), 0),
         ifnull(sum(proven_to_slot), 0)
     FROM tokens WHERE mint IN (SELECT address FROM spells WHERE kind = 'token')
 """
@@ -70,6 +71,7 @@ class Proof:
         unreadable: Trades in spells whose events nobody can read; not in *missing*.
         gaps: By state and cause.
         verdicts: Tokens with a spell, by completeness; *reasons* of the unproven ones, numbers left out.
+        untraded: Unproven tokens that nobody traded while they were watched: there is nothing to prove.
         behind: Proven tokens whose last trade in a spell is later than what is proven.
         false_complete: Tokens called complete (since, in their spell) that lack a trade up to where they are proven.
         holes: Missing runs between recorded trades that the record must know exactly.
@@ -84,6 +86,7 @@ class Proof:
     gaps: Counter[tuple[str, str]] = field(default_factory=Counter)
     verdicts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
+    untraded: int = 0
     behind: int = 0
     false_complete: int = 0
     holes: int = 0
@@ -111,9 +114,13 @@ class Proof:
 
     @property
     def is_whole(self) -> bool:
-        """Nothing is missing, no gap is left, and every watched token is proven to its last trade."""
-        unproven = sum(count for verdict, count in self.verdicts.items() if verdict not in _PROVEN)
-        return not (self.missing or self.gaps_left or unproven or self.behind)
+        """Nothing is missing, no gap is left, and every watched token that was traded is proven to its last trade."""
+        return not (self.missing or self.gaps_left or self.verdicts.total() - self.proven - self.untraded or self.behind)
+
+    @property
+    def proven(self) -> int:
+        """Tokens that are complete, at least since or for as long as they were watched."""
+        return sum(self.verdicts[verdict] for verdict in _PROVEN)
 
     def complain(self, text: str) -> None:
         """Keep the first few problems of a kind: what is before the colon."""
@@ -128,6 +135,7 @@ class Claims(NamedTuple):
 
     Attributes:
         watched: Tokens with a spell; *proven*: those that are complete, or complete since, or in their spell.
+        untraded: Those of which no trade is recorded: there is nothing to prove.
         proven_slots: Sum of the slots up to which they are: it changes while proof goes on.
     """
 
@@ -135,11 +143,12 @@ class Claims(NamedTuple):
     open_gaps: int
     watched: int
     proven: int
+    untraded: int
     proven_slots: int
 
     @property
     def is_whole(self) -> bool:
-        return not self.open_gaps and self.proven == self.watched > 0
+        return not self.open_gaps and self.proven + self.untraded == self.watched > 0
 
 
 def claims(database: Path) -> Claims:
@@ -148,7 +157,7 @@ def claims(database: Path) -> Claims:
         with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
             return Claims(*connection.execute(_CLAIMS).fetchone())
     except sqlite3.OperationalError:
-        return Claims(0, 0, 0, 0, 0)
+        return Claims(0, 0, 0, 0, 0, 0)
 
 
 def examine(database: Path, *, market: Market, slot_us: Callable[[int], int], trades: Iterable[TradeRow] | None = None) -> Proof:
@@ -248,6 +257,7 @@ def _judge(result: Proof, token: sqlite3.Row, rows: list[TradeRow], recorded: se
     if verdict not in _PROVEN:
         if verdict == "unproven":
             result.reasons[_NUMBERS.sub("N", token["reason"] or "")] += 1
+            result.untraded += last is None and not any(row.number in recorded for row in rows)
         return
     to_slot = token["proven_to_slot"]
     since = 0 if verdict == "complete" else token["complete_from"] or 0

@@ -45,11 +45,17 @@ def _verdict(result: Grade, proof: Proof) -> str:
     if not result.passed or not proof.is_true:
         return "The record is NOT right."
     right = "Everything that a feed delivered is in the file, once and right."
-    if proof.missing or proof.gaps_left:
-        return f"{right}\nIt is NOT complete: {proof.missing} trades are missing, {proof.gaps_left} gaps are left."
+    if proof.missing:
+        return f"{right}\nIt is NOT complete: {_many(proof.missing, 'trade')} missing, {_many(proof.gaps_left, 'gap')} left."
+    if proof.gaps_left:
+        return f"{right}\nNothing is missing; that could not be proven everywhere: {_many(proof.gaps_left, 'gap')} left."
     if proof.is_whole:
-        return f"{right}\nNothing is missing, and the file proves it for each of {proof.verdicts.total()} tokens."
+        return f"{right}\nNothing is missing, and the file proves it for each of {proof.proven} tokens."
     return f"{right}\nNothing is missing; not every token is proven to its end."
+
+
+def _many(count: int, what: str) -> str:
+    return f"1 {what} is" if count == 1 else f"{count} {what}s are"
 
 
 def _told(result: Grade) -> list[_Row]:

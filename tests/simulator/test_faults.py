@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import sqlite3
+import threading
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -365,9 +366,7 @@ def test_a_fault_waits_for_its_trade_and_comes_again(simulator: Simulator, opene
 
 
 def test_stopping_leaves_nothing_behind_whatever_is_broken(opened: Connect) -> None:
-    import threading
-
-    before = threading.active_count()
+    before = set(threading.enumerate())
     with Simulator(rate=50) as simulator:
         simulator.open_market()
         for fault in ("half_open", "mute", "garbage", "drop"):
@@ -376,5 +375,4 @@ def test_stopping_leaves_nothing_behind_whatever_is_broken(opened: Connect) -> N
             simulator.fault(fault)
         began = time.monotonic()
     assert time.monotonic() - began < 5
-    until(lambda: threading.active_count() <= before + 8)  # the clients' own threads
-    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("simulator")]
+    assert not [thread.name for thread in set(threading.enumerate()) - before if thread.name.startswith("simulator")]

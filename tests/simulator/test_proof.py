@@ -135,6 +135,16 @@ def test_what_is_proven_no_further_than_before_the_last_trade_is_behind(record: 
     assert (found.behind, found.is_whole, found.is_true) == (1, False, True)
 
 
+def test_a_token_that_nobody_trades_needs_no_proof_and_one_whose_trades_are_all_missing_does(record: Record) -> None:
+    record.verdict("unproven")
+    assert (record.examine().untraded, record.examine().is_whole) == (0, False)
+
+    record.db.execute("UPDATE spells SET started_at_us = ?", (slot_us(record.rows[-1].slot + 1),))
+
+    found = record.examine()
+    assert (found.untraded, found.proven, found.is_whole) == (1, 0, True)
+
+
 @pytest.mark.parametrize("state", ["open", "filling", "unfillable"])
 def test_a_gap_that_is_left_is_not_whole(record: Record, state: str) -> None:
     record.record()
