@@ -7,6 +7,7 @@ a gap, a lag) must hold for a few looks.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator
 from typing import Final
@@ -18,10 +19,13 @@ from pumpwatch.vitals import FeedVitals, ProviderCost, Vitals
 #: What the wall clock says may be wrong for a moment; so may a look at a disk.
 _SETTLED_SECONDS: Final = 10.0
 _BACKFILL_SECONDS: Final = 60.0
+
+#: Who is let in and thrown out again at once is not back.
+_BACK_SECONDS: Final = 5.0
 _MINUTE: Final = 60.0
 _HOUR: Final = 3600.0
 
-#: States that a person must end, with what to do. They have their own rules; "down" is for what ends by itself.
+#: States that a person must end, with what to do. They have their own rules; "down" is what may end by itself.
 _REFUSED: Final = {"refused": "check its key", "banned?": "wait; check the key and whether another program uses it"}
 _BACKFILL_TROUBLE: Final = ("refused", "exhausted", "budget")
 
@@ -49,12 +53,27 @@ class _Count:
         return max(0, total - self._samples[0][1])
 
 
+class _Outage:
+    """One feed away, from its first moment until it is back to stay: what was found of it holds for all of it."""
+
+    def __init__(self, began: float) -> None:
+        self.began = began
+        self.back_at: float | None = None
+        self.found: dict[str, Condition] = {}
+
+    def is_over(self, now: float) -> bool:
+        """To be asked while the feed is connected."""
+        self.back_at = now if self.back_at is None else self.back_at
+        return now - self.back_at >= _BACK_SECONDS
+
+
 class Rules:
     """Judges one measurement after the other. One thread."""
 
     def __init__(self, settings: AlertsSettings) -> None:
         self._settings = settings
         self._counts: dict[tuple[str, str], _Count] = {}
+        self._outages: dict[str, _Outage] = {}
         #: The oldest open gap, and since when it is.
         self._oldest_gap: tuple[float, float] | None = None
 
@@ -72,20 +91,9 @@ class Rules:
 
     def _feed(self, feed: FeedVitals, now: float) -> Iterator[Condition]:
         settings, name = self._settings, feed.name
-        why = f" ({feed.reason})" if feed.reason else ""
         drops = self._grown("drops", name, _HOUR, now, sum(feed.drops_total.values()))
         self._grown("messages", name, _MINUTE, now, feed.messages_total)
-        if feed.state in _REFUSED:
-            text = f"{name} does not let us in{why}: {_REFUSED[feed.state]}"
-            yield Condition("key refused", name, "critical", text)
-        elif feed.state == "exhausted":
-            yield Condition(
-                "plan exhausted", name, "critical", f"{name}: what was paid for is used up{why}: trades may be missed"
-            )
-        elif feed.state != "connected" and settings.feed_down_seconds:
-            seconds = settings.feed_down_seconds
-            text = f"{name} is {feed.state}{why}: its trades are missed and fetched later, if the other feed has not got them"
-            yield Condition("feed down", name, "critical", text, hold_seconds=seconds, threshold=seconds)
+        yield from self._away(feed, now)
         silent = now - self._counts["messages", name].changed_at
         if settings.silent_seconds and silent >= settings.silent_seconds and feed.state not in (*_REFUSED, "exhausted"):
             text = f"{name} has brought nothing for {silent:.0f} s: it may be mute"
@@ -93,6 +101,31 @@ class Rules:
         if settings.feed_drops_per_hour and drops >= settings.feed_drops_per_hour:
             text = f"{name} lost its connection {drops} times within an hour: look at the network, or at the server"
             yield Condition("feed flapping", name, "warning", text, value=drops, threshold=settings.feed_drops_per_hour)
+
+    def _away(self, feed: FeedVitals, now: float) -> list[Condition]:
+        """What keeps it away: one cause that is told once, though it tries again and again and its state changes with that."""
+        name, seconds = feed.name, self._settings.feed_down_seconds
+        if feed.state == "connected":
+            outage = self._outages.get(name)
+            if outage is None or outage.is_over(now):
+                self._outages.pop(name, None)
+                return []
+            return [condition._replace(hold_seconds=math.inf) for condition in outage.found.values()]
+        outage = self._outages.setdefault(name, _Outage(now))
+        outage.back_at = None
+        why = f" ({feed.reason})" if feed.reason else ""
+        if feed.state in (*_REFUSED, "exhausted"):
+            if now - outage.began < seconds:
+                outage.found.pop("feed down", None)
+            if feed.state == "exhausted":
+                rule, text = "plan exhausted", f"{name}: what was paid for is used up{why}: trades may be missed"
+            else:
+                rule, text = "key refused", f"{name} does not let us in{why}: {_REFUSED[feed.state]}"
+            outage.found[rule] = Condition(rule, name, "critical", text)
+        elif seconds and outage.found.keys() <= {"feed down"}:
+            text = f"{name} is {feed.state}{why}: its trades are missed and fetched later, if the other feed has not got them"
+            outage.found["feed down"] = Condition("feed down", name, "critical", text, hold_seconds=seconds, threshold=seconds)
+        return list(outage.found.values())
 
     def _reading(self, vitals: Vitals, now: float) -> Iterator[Condition]:
         most = self._settings.errors_per_minute

@@ -56,7 +56,8 @@ def test_a_feed_that_stays_away_is_told_once_and_its_return_too() -> None:
     down = quiet(feeds=(feed(state="waiting", reason="the server is gone"),))
     assert judge.over(down, 58) == ([], []), "what ends by itself soon is none"
     assert judge.over(down, 600) == (["feed down helius"], [])
-    assert judge.look(quiet(feeds=(feed(),))) == ([], ["feed down"])
+    assert judge.over(quiet(feeds=(feed(),)), 4) == ([], []), "it may be thrown out again at once"
+    assert judge.over(quiet(feeds=(feed(),)), 4) == ([], ["feed down"])
     assert judge.over(down, 600) == ([], []), "the same again waits for the cool-down"
 
 
@@ -76,6 +77,30 @@ def test_what_a_person_must_end_is_told_at_once(state: str, rule: str) -> None:
     judge = Judge(silent_seconds=0.0)
     assert judge.look(quiet(feeds=(feed(state=state),))) == ([f"{rule} helius"], [])
     assert judge.over(quiet(feeds=(feed(state=state),)), 600) == ([], []), "and not also as down"
+
+
+def test_one_outage_is_told_once_however_often_it_is_tried_again() -> None:
+    judge = Judge(silent_seconds=0.0, feed_down_seconds=60.0, cooldown_minutes=0.0)
+    told: list[str] = []
+    over: list[str] = []
+    for state, seconds in [("waiting", 90), ("banned?", 60), *[("connecting", 20), ("connected", 2), ("banned?", 600)] * 5]:
+        raised, resolved = judge.over(quiet(feeds=(feed(state=state),)), seconds)
+        told += raised
+        over += resolved
+    assert (told, over) == (["feed down helius", "key refused helius"], [])
+    assert judge.over(quiet(feeds=(feed(),)), 60) == ([], ["feed down", "key refused"])
+
+
+def test_who_waits_before_a_refused_key_is_refused_and_not_down() -> None:
+    judge = Judge(silent_seconds=0.0, feed_down_seconds=60.0)
+    told = [judge.over(quiet(feeds=(feed(state=state),)), 40)[0] for state in ("connecting", "refused", "waiting", "waiting")]
+    assert told == [[], ["key refused helius"], [], []]
+
+
+def test_being_back_for_a_moment_does_not_make_a_short_outage_long() -> None:
+    judge = Judge(silent_seconds=0.0, feed_down_seconds=6.0)
+    assert judge.over(quiet(feeds=(feed(state="waiting"),)), 4) == ([], [])
+    assert judge.over(quiet(feeds=(feed(),)), 60) == ([], [])
 
 
 def test_silence_is_measured_on_messages_not_on_clocks() -> None:
@@ -204,7 +229,8 @@ def test_alerts_that_an_earlier_run_left_open_are_taken_up() -> None:
 
     assert raised == []
     assert [(over.rule, over.raised_at_us) for over in resolved] == [("database", 6)]
-    up = book.update(rules.judge(quiet(feeds=(feed(),)), 102.0), now=102.0, now_us=8)
+    for at in (102.0, 108.0):
+        up = book.update(rules.judge(quiet(feeds=(feed(),)), at), now=at, now_us=8)
     assert [(over.rule, over.raised_at_us) for over in up[1]] == [("feed down", 5)]
 
 
