@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pumpwatch.config import Settings
 from pumpwatch.dashboard.answers import Step, Welcome
+from pumpwatch.dashboard.context import MOST_SECONDS
 from pumpwatch.errors import DatabaseError
 from pumpwatch.status import STALE_SECONDS, StatusUnreadable, path_of, read
 from pumpwatch.storage.queries import open_reader
@@ -26,7 +27,7 @@ def _steps(settings: Settings, now: float) -> Iterator[Step]:
     problem: str | None = None
     watched, has_trades = 0, False
     try:
-        with open_reader(path) as reader:
+        with open_reader(path, most_seconds=MOST_SECONDS) as reader:
             watched = reader.rows(_WATCHED)[0][0]
             has_trades = bool(reader.rows(_TRADES)[0][0])
     except DatabaseError as error:

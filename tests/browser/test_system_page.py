@@ -18,6 +18,17 @@ def test_it_says_that_the_recorder_is_healthy_and_what_each_feed_does(browser: B
     assert "simulator" in (browser.text("main") or "")
 
 
+def test_a_link_keeps_the_focus_while_its_figures_change(browser: Browser, site: Site) -> None:
+    browser.open(f"{site.url}/system")
+    browser.wait("return document.querySelector('.dearest a') !== null", "what was dearest")
+    browser.run("document.querySelector('.dearest a').focus(); performance.clearResourceTimings()")
+
+    asked = "return performance.getEntriesByType('resource').filter(({ name }) => name.endsWith('/api/system')).length >= 2"
+    browser.wait(asked, "figures that were asked for anew", seconds=30)
+
+    assert browser.run("return document.activeElement.matches('.dearest a')")
+
+
 def test_what_happens_to_a_feed_is_seen_as_it_happens(browser: Browser, tmp_path: Path) -> None:
     with running_site(tmp_path, seed=3) as site:
         browser.open(f"{site.url}/system")
