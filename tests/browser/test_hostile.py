@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 from urllib.request import urlopen
@@ -23,6 +24,7 @@ NAMELESS = """
     return [...document.querySelectorAll("button, a[href], input, select, summary, [role=img]")]
         .filter((e) => e.checkVisibility() && !named(e)).map((e) => e.outerHTML.slice(0, 120));
 """
+HEADINGS = "return [...document.querySelectorAll('h1, h2, h3, h4')].filter((e) => e.checkVisibility()).map((e) => +e.tagName[1])"
 WIDE = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -61,6 +63,9 @@ def test_no_page_scrolls_sideways_or_runs_what_a_token_is_called(
         assert browser.run("return window.pwned ?? null") is None
         assert browser.run("return document.querySelectorAll('main script, main iframe, main img[src^=http]').length") == 0
         assert browser.run(NAMELESS) == [], path
+        levels = browser.run(HEADINGS)
+        assert levels.count(1) == 1 == levels[0], (path, levels)
+        assert all(under - over <= 1 for over, under in itertools.pairwise(levels)), (path, levels)
         assert browser.run("return [...document.querySelectorAll('table')].every((table) => table.caption !== null)"), path
         assert browser.problems() == [], path
 
@@ -73,6 +78,37 @@ def test_a_name_that_is_markup_is_shown_as_it_is_written(browser: Browser, site:
 
     wanted = "".join(letter if letter.isprintable() else "\ufffd" for letter in written_in(row) or "")[:60]
     browser.wait("return document.querySelector('main').textContent.includes(arguments[0])", "the name, letter by letter", wanted)
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("\U0001f468\u200d\U0001f4bb", "\U0001f468\u200d\U0001f4bb"),
+        ("\u2764\ufe0f\u200d\U0001f525", "\u2764\ufe0f\u200d\U0001f525"),
+        ("PE\u200dPE\u200d\U0001f525", "PE\ufffdPE\ufffd\U0001f525"),
+        ("\u202eEPEP", "\ufffdEPEP"),
+        ("\U0001f525\u200d", "\U0001f525\ufffd"),
+    ],
+)
+def test_signs_that_hide_are_shown_and_joined_emoji_stay_joined(browser: Browser, site: Site, written: str, shown: str) -> None:
+    browser.open(f"{site.url}/login")
+
+    script = "const [name] = arguments; return import(`${location.origin}/static/core/format.js`).then((it) => it.visible(name))"
+    assert browser.run(script, written) == shown
+
+
+def test_nothing_moves_for_those_who_asked_for_rest(browser: Browser, site: Site, paths: list[str]) -> None:
+    media = {"features": [{"name": "prefers-reduced-motion", "value": "reduce"}]}
+    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    try:
+        for path in paths:
+            browser.open(site.url + path)
+            browser.wait("return document.querySelector('main').textContent.trim().length > 40", f"{path} to be filled")
+            moves = "return [...document.querySelectorAll('*')].some((e) => getComputedStyle(e).animationName !== 'none')"
+            assert not browser.run(moves), path
+            assert not browser.run(moves.replace("animationName !== 'none'", "transitionDuration !== '0s'")), path
+    finally:
+        browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
 def test_what_is_served_has_no_inline_script_or_style(site: Site, paths: list[str]) -> None:

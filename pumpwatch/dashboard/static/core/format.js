@@ -124,8 +124,8 @@ export function bytes(size) {
   return `${digits(left, 3)} ${steps[step]}`;
 }
 
-// A name may hold signs that turn the line around, hide, or are none: they are shown as what they are.
-const HOSTILE = /[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Cs}\u2028\u2029]/gu;
+// A name may hold signs that turn the line around, hide, or are none: they are shown as what they are. One that joins two emoji may stay.
+const HOSTILE = /(?!(?<=\p{ExtPict}[\uFE0F\p{EMod}]?)\u200D\p{ExtPict})[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Cs}\u2028\u2029]/gu;
 const MARKS = /(\p{M}{3})\p{M}+/gu;
 
 /** Text of the chain on one line: no control signs, no turning around, no tower of marks. */
