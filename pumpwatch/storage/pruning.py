@@ -31,7 +31,7 @@ from pumpwatch.storage.chains import step_of_change
 from pumpwatch.storage.identity import count
 from pumpwatch.storage.schema import CONFIRMED, FINALIZED
 
-#: An open gap of before the end of what is to go is given up when it has been open for so long; before that, it is waited for.
+#: An open gap is given up when what is kept begins behind its end, and it has ended for so long; before that, it is waited for.
 GAP_PATIENCE_SECONDS: Final = 86_400
 
 #: A token that has no trade left keeps no second copy of its positions, if they are so few: else making it again takes too long.
@@ -61,10 +61,8 @@ _TOKEN: Final = """
         EXISTS (SELECT 1 FROM spells WHERE kind = 'token' AND address = tokens.mint AND ended_at_us IS NULL) AS is_watched
     FROM tokens WHERE id = ?
 """
-_OPEN_GAPS: Final = """
-    SELECT id, from_us FROM gaps
-    WHERE state IN ('open', 'filling') AND (mint = ?1 OR mint IS NULL) AND from_us < ?2 ORDER BY from_us LIMIT 100
-"""
+_OF_OPEN_GAPS: Final = "FROM gaps WHERE state IN ('open', 'filling') AND (mint = ? OR mint IS NULL)"
+_OLDEST_GAP: Final = f"SELECT min(from_us) {_OF_OPEN_GAPS}"
 #: Ids of trades are given once: the next one follows the largest that is there.
 _NEWEST: Final = "SELECT id, token_id, block_time FROM trades ORDER BY id DESC LIMIT 1"
 _IS_LEFT: Final = "SELECT 1 FROM trades WHERE token_id = ? LIMIT 1"
@@ -74,7 +72,10 @@ _SET_PRUNED_TO: Final = """
     INSERT INTO meta (key, value) VALUES (?, ?)
     ON CONFLICT DO UPDATE SET value = excluded.value WHERE CAST(value AS INTEGER) < CAST(excluded.value AS INTEGER)
 """
-_GIVE_UP: Final = "UPDATE gaps SET state = 'unfillable', reason = ?, closed_at_us = ? WHERE id = ?"
+_GIVE_UP: Final = f"""
+    UPDATE gaps SET state = 'unfillable', reason = 'its time is no longer kept: [retention]', closed_at_us = ?
+    WHERE id IN (SELECT id {_OF_OPEN_GAPS} AND to_us < ? LIMIT 100)
+"""
 _DELETE: Final = "DELETE FROM trades WHERE id IN (SELECT value FROM json_each(?))"
 _SET_BASELINE: Final = "INSERT OR REPLACE INTO baselines ({}) VALUES ({})".format(
     BASELINE_COLUMNS, ", ".join("?" * len(Baseline.__struct_fields__))
@@ -170,14 +171,18 @@ def _one(rows: Iterable[Any]) -> Any:
 
 
 def _until(ask: Ask, token: _Token, *, before: int, now_us: int) -> tuple[int, Blocked | None]:
-    """Up to which second trades may go: those behind the beginning of an open gap stay. Gaps that last too long are given up."""
-    until, waits_for = before, None
-    for number, from_us in list(ask(_OPEN_GAPS, (token.mint, before * 1_000_000))):
-        if now_us - from_us >= GAP_PATIENCE_SECONDS * 1_000_000:
-            ask(_GIVE_UP, ("its time is no longer kept: [retention]", now_us, number))
-        elif from_us // 1_000_000 < until:
-            until, waits_for = from_us // 1_000_000, "an open gap"
-    return until, waits_for  # type: ignore[return-value]
+    """
+    Up to which second trades may go: those behind the beginning of an open gap stay, for as long as it is waited for.
+
+    Of a gap that lasts, or ended lately, only what is older than that is given up: the rest may still be fetched.
+    """
+    no_longer = min(before, now_us // 1_000_000 - GAP_PATIENCE_SECONDS)
+    ask(_GIVE_UP, (now_us, token.mint, no_longer * 1_000_000))
+    oldest_us = _one(ask(_OLDEST_GAP, (token.mint,)))[0]
+    if oldest_us is None or oldest_us >= before * 1_000_000:
+        return before, None
+    until = max(oldest_us // 1_000_000, no_longer)
+    return until, "an open gap" if until < before else None
 
 
 def _proven(token: _Token) -> int:

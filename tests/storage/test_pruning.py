@@ -24,6 +24,8 @@ from pumpwatch.storage.pruning import GAP_PATIENCE_SECONDS, Pruned, prune_token
 from pumpwatch.storage.recount import Recount
 from pumpwatch.storage.store import Store
 
+DAY = 86_400
+
 #: What must be as it is without pruning.
 SHOWN = (
     "SELECT * FROM tokens ORDER BY id",
@@ -249,8 +251,33 @@ def test_an_open_gap_holds_up_what_lies_behind_its_beginning_and_is_given_up_aft
     held_up = step(NOW + 3600)
     assert held_up.blocked == "an open gap"
     assert ask(path, "SELECT min(block_time) FROM trades WHERE token_id = 1")[0][0] // 60 == (NOW + 90) // 60
-    assert held_up.rows + step(NOW + 91 + GAP_PATIENCE_SECONDS).rows == 60
+    step(NOW + 94 + GAP_PATIENCE_SECONDS)
+    assert ask(path, "SELECT state FROM gaps") == [("open",)], "it ended less than a day ago"
+    step(NOW + 96 + GAP_PATIENCE_SECONDS)
+    assert ask(path, "SELECT count(*) FROM trades WHERE token_id = 1") == [(0,)]
     assert ask(path, "SELECT state, reason FROM gaps") == [("unfillable", "its time is no longer kept: [retention]")]
+
+
+@pytest.mark.parametrize("ends_at", [NOW + 9 * DAY, None])
+def test_a_long_gap_that_has_just_ended_or_lasts_is_still_filled_and_holds_up_nothing_older(
+    opened: Callable[[str], Store], tmp_path: Path, ends_at: int | None
+) -> None:
+    token = Token(6, trades=60)
+    store, path = opened("pruned.db"), tmp_path / "pruned.db"
+    gap = GapOpened(cause="restart", from_us=(NOW + 90) * 1_000_000, to_us=None if ends_at is None else ends_at * 1_000_000)
+    store.apply(told_of(token.created, *token.trades, gap))
+    store.apply(told_of(of_another_token()))
+
+    with store._engine.begin() as connection:
+        now = NOW + 9 * DAY + 5
+        done = prune_token(connection, 1, before=now - 7 * DAY, rows=1000, now_us=now * 1_000_000)
+
+    assert (done.rows, done.blocked) == (60, None)
+    assert ask(path, "SELECT state FROM gaps") == [("open",)]
+    fetched = [replace(trade, block_time=now - DAY) for trade in Token(6, trades=80).trades[60:]]
+    store.apply([Delivery(source="backfill", received_at_us=now * 1_000_000, events=tuple(fetched))])
+    assert ask(path, "SELECT count(*) FROM trades WHERE token_id = 1") == [(20,)]
+    assert differences(path) == []
 
 
 def test_a_watched_token_waits_for_its_proof(opened: Callable[[str], Store], tmp_path: Path) -> None:
