@@ -31,6 +31,9 @@ _VACUUM_PAGES: Final = 250
 #: After so many rows or pages the log is copied into the file: SQLite by itself would do it less often, for much longer.
 _FLUSHED_ROWS: Final = 400
 
+#: How far this machine's clock may be ahead of the chain's, the newest trade's: one that is wrong by a year must not empty the record.
+_CLOCK_AHEAD_SECONDS: Final = 86_400
+
 #: With nothing left to do, the next look: also at what was blocked, which takes its time.
 _REST_SECONDS: Final = 60.0
 
@@ -42,6 +45,7 @@ _OLDEST: Final = """
     SELECT block_time, token_id FROM trades WHERE block_time >= ? AND block_time < ? ORDER BY block_time LIMIT ?
 """
 _OLDEST_SINCE: Final = "SELECT min(block_time) FROM trades WHERE block_time >= ?"
+_NEWEST: Final = "SELECT max(block_time) FROM trades"
 
 Step: TypeAlias = Literal["pruned", "looked", "flushed", "shrunk", "nothing"]
 
@@ -143,7 +147,7 @@ class Pruner:
             ask("PRAGMA wal_checkpoint(PASSIVE)", ())
             return "flushed"
         asked, now = self._asked, now_us // 1_000_000
-        by_age = self._by_age(now, asked)
+        by_age = self._by_age(now, _number(ask, _NEWEST), asked)
         is_large = bool(self._max_bytes) and self._used_bytes(ask) > self._max_bytes
         self._told_too_large = self._told_too_large and is_large
         horizon = max(by_age or 0, self._reached) if is_large else by_age
@@ -161,11 +165,11 @@ class Pruner:
         self._rest(asked)
         return "nothing"
 
-    def _by_age(self, now: int, asked: tuple[float, int] | None) -> int | None:
-        """Trades before this moment (unix seconds) go as they are too old; None: none do."""
+    def _by_age(self, now: int, newest: int, asked: tuple[float, int] | None) -> int | None:
+        """Trades before this moment (unix seconds) go as they are too old; None: none do. Who asks sees the date: for him, *now* is."""
         moments = []
         if self._trade_days:
-            moment = int(now - self._trade_days * _DAY_SECONDS)
+            moment = int(min(now, newest + _CLOCK_AHEAD_SECONDS) - self._trade_days * _DAY_SECONDS)
             # Not a minute of each token every minute: whole hours are cheaper.
             moments.append(moment // _HOUR_SECONDS * _HOUR_SECONDS if self._trade_days >= 1 else moment)
         if asked is not None:
@@ -268,4 +272,4 @@ class Pruner:
 
 
 def _number(ask: Ask, statement: str) -> int:
-    return int(next(iter(ask(statement, ())))[0])
+    return int(next(iter(ask(statement, ())))[0] or 0)

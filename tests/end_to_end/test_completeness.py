@@ -143,6 +143,7 @@ def test_whatever_goes_wrong_all_is_fetched_and_proven(tmp_path: Path, running: 
 
 def test_a_killed_worker_fetches_what_happened_while_it_was_dead(tmp_path: Path, running: RealWorker) -> None:
     with Simulator(seed=9, rate=60, database=tmp_path / "pumpwatch.db", finality_seconds=4) as simulator:
+        restarts = "SELECT count(*) FROM gaps WHERE cause = 'restart'"
         record(running, simulator)
         for number in range(3):
             running.kill()
@@ -151,7 +152,6 @@ def test_a_killed_worker_fetches_what_happened_while_it_was_dead(tmp_path: Path,
             running.start()
             until(lambda: subscribed(simulator), what="both subscriptions")
             # One that is killed before it has said so leaves the whole of its gap to the next.
-            restarts = "SELECT count(*) FROM gaps WHERE cause = 'restart'"
             until(lambda number=number: running.ask(restarts)[0][0] > number, what="the gap of the restart")  # type: ignore[misc]
         simulator.close_market()
         found = whole(running, simulator)

@@ -20,6 +20,7 @@ from pumpwatch.storage.recount import Recount
 from pumpwatch.storage.store import Store
 
 HOUR = 3600
+DAY = 24 * HOUR
 
 
 def made_at(token: Token, at: int) -> list[Trade]:
@@ -74,6 +75,14 @@ def test_what_is_older_than_the_setting_goes_and_the_file_gets_smaller(store: St
     assert {"pruned", "flushed", "shrunk"} <= set(did)
     assert (pruner.tally.rows, pruner.is_due()) == (3000, False)
     assert differences(path) == []
+
+
+def test_a_clock_that_is_a_year_ahead_takes_nothing_that_is_young_by_the_chains(store: Store, path: Path) -> None:
+    record(store, made_at(Token(1, trades=20), NOW - 40 * DAY), made_at(Token(2, trades=20), NOW - 9 * DAY))
+
+    work(store.pruner(trade_days=30, max_bytes=0), now=NOW + 400 * DAY)
+
+    assert left(path) == {Token(2).mint: 20}
 
 
 def test_a_step_never_exceeds_its_rows_but_to_end_a_minute(store: Store, monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
