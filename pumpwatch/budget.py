@@ -304,7 +304,8 @@ class Budget:
                 self.repairs_allowed(cost.provider)
             elif cost.limit and cost.spent >= NEARLY_SPENT * cost.limit:
                 of = f"{shown(cost.spent, cost.unit)} of {shown(cost.limit, cost.unit)} {cost.unit} of this {cost.period}"
-                text = f"{cost.provider}: {of} (UTC) are spent, the least useful goes first from now on"
+                then = "the least useful goes first from now on" if cost.provider == PUMPPORTAL else "watching ends at this share"
+                text = f"{cost.provider}: {of} (UTC) are spent, {then}"
                 self._say_once(f"nearly {cost.provider}", periods[cost.provider], text, level="WARNING")
         return found
 

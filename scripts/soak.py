@@ -58,7 +58,7 @@ _ROUND_SECONDS: Final = 60.0
 #: An alert for a feed that is down this long, in seconds: no fault of the storm lasts so long, those of the script do.
 _DOWN_SECONDS: Final = 15
 #: Raised or not by chance: by poison in the name of the programs, and by a server that stays mute again and again (a ban?).
-_SUSPICIONS: Final = ("programs changed", "key refused")
+_SUSPICIONS: Final = ("programs changed", "key refused", "feed impaired")
 #: In which a worker that hangs has noticed it, and the next one has begun.
 _HANG_SECONDS: Final = 22.0
 _TROUBLE_SECONDS: Final = 25.0

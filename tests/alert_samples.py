@@ -8,16 +8,19 @@ from vitals_samples import some_vitals
 from pumpwatch.vitals import FeedVitals, Vitals
 
 
-def feed(name: str = "helius", state: str = "connected", messages: int = 0, drops: int = 0, reason: str = "") -> FeedVitals:
+def feed(
+    name: str = "helius", state: str = "connected", data: float | None = None, drops: int = 0, reason: str = ""
+) -> FeedVitals:
+    """*data*: when its last data came."""
     return FeedVitals(
         name=name,
         state=state,  # type: ignore[arg-type]
         since=0.0,
-        last_data_at=None,
+        last_data_at=data,
         reason=reason,
         connects_total=1,
         drops_total={"lost": drops},
-        messages_total=messages,
+        messages_total=0,
         trades_total=0,
     )
 

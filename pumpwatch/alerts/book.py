@@ -18,7 +18,8 @@ _HOUR_SECONDS: Final = 3600.0
 
 class _Open(NamedTuple):
     raised_at_us: int
-    since: float
+    #: Monotonic seconds; None: of an earlier run, so that only the wall's clock can tell.
+    since: float | None
 
 
 class Book:
@@ -28,13 +29,12 @@ class Book:
     Args:
         cooldown_seconds: What was resolved is not raised again for so long.
         adopted: Open alerts of an earlier run: rule, subject and when they were raised.
-        now: Monotonic seconds.
 
     """
 
-    def __init__(self, *, cooldown_seconds: float, adopted: Iterable[tuple[str, str, int]] = (), now: float = 0.0) -> None:
+    def __init__(self, *, cooldown_seconds: float, adopted: Iterable[tuple[str, str, int]] = ()) -> None:
         self._cooldown_seconds = cooldown_seconds
-        self._open: dict[_Key, _Open] = {(rule, subject): _Open(at_us, now) for rule, subject, at_us in adopted}
+        self._open: dict[_Key, _Open] = {(rule, subject): _Open(at_us, None) for rule, subject, at_us in adopted}
         self._so_since: dict[_Key, float] = {}
         self._quiet_until: dict[_Key, float] = {}
 
@@ -75,12 +75,13 @@ class Book:
         self._quiet_until[key] = now + self._cooldown_seconds
         rule, subject = key
         about = f"{rule}, {subject}" if subject else rule
+        seconds = max(0.0, (now_us - opened.raised_at_us) / 1_000_000) if opened.since is None else now - opened.since
         return AlertResolved(
             rule=rule,
             subject=subject,
             raised_at_us=opened.raised_at_us,
             resolved_at_us=max(now_us, opened.raised_at_us),
-            text=f"over: {about}, after {_duration(now - opened.since)}",
+            text=f"over: {about}, after {_duration(seconds)}",
         )
 
 

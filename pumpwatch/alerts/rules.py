@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Final
 
-from pumpwatch.alerts.condition import Condition
+from pumpwatch.alerts.condition import Condition, Severity
 from pumpwatch.config_operations import AlertsSettings
 from pumpwatch.vitals import FeedVitals, ProviderCost, Vitals
 
@@ -20,8 +20,13 @@ from pumpwatch.vitals import FeedVitals, ProviderCost, Vitals
 _SETTLED_SECONDS: Final = 10.0
 _BACKFILL_SECONDS: Final = 60.0
 
+_IMPAIRED_SECONDS: Final = 300.0
+
 #: Who is let in and thrown out again at once is not back.
 _BACK_SECONDS: Final = 5.0
+
+#: After a start a feed is let in, or is not, within this time.
+_ARRIVAL_SECONDS: Final = 60.0
 _MINUTE: Final = 60.0
 _HOUR: Final = 3600.0
 
@@ -29,7 +34,12 @@ _HOUR: Final = 3600.0
 _REFUSED: Final = {"refused": "check its key", "banned?": "wait; check the key and whether another program uses it"}
 _BACKFILL_TROUBLE: Final = ("refused", "exhausted", "budget")
 
-_SHARES: Final = ((0.8, "warning"), (1.0, "critical"))
+#: Of a budget, and what it means when so much is spent: four fifths of Helius' are all that watching may use.
+_SHARES: Final = (
+    (0.8, {"helius": "watching ends until next month when its four fifths are spent, the rest is for repairs"}),
+    (1.0, {"helius": "nothing is watched, proven or repaired through it until next month"}),
+)
+_LEAST_USEFUL: Final = {0.8: "the least useful goes first from now on", 1.0: "what it pays for ends"}
 
 
 class _Count:
@@ -53,6 +63,11 @@ class _Count:
         return max(0, total - self._samples[0][1])
 
 
+def _not_yet(rule: str, subject: str) -> Condition:
+    """What cannot be judged so soon after the start: it is not raised, and what an earlier run left open of it is not over."""
+    return Condition(rule, subject, "info", "", hold_seconds=math.inf)
+
+
 class _Outage:
     """One feed away, from its first moment until it is back to stay: what was found of it holds for all of it."""
 
@@ -72,13 +87,17 @@ class Rules:
 
     def __init__(self, settings: AlertsSettings) -> None:
         self._settings = settings
+        self._began: float | None = None
         self._counts: dict[tuple[str, str], _Count] = {}
+        #: Of each feed: when its last data came (unix seconds), and at which look that was seen.
+        self._data: dict[str, tuple[float | None, float]] = {}
         self._outages: dict[str, _Outage] = {}
         #: The oldest open gap, and since when it is.
         self._oldest_gap: tuple[float, float] | None = None
 
     def judge(self, vitals: Vitals, now: float) -> list[Condition]:
         """Everything that is so now (*now*: monotonic seconds)."""
+        self._began = now if self._began is None else self._began
         return [
             *(condition for feed in vitals.feeds for condition in self._feed(feed, now)),
             *self._reading(vitals, now),
@@ -91,16 +110,27 @@ class Rules:
 
     def _feed(self, feed: FeedVitals, now: float) -> Iterator[Condition]:
         settings, name = self._settings, feed.name
-        drops = self._grown("drops", name, _HOUR, now, sum(feed.drops_total.values()))
-        self._grown("messages", name, _MINUTE, now, feed.messages_total)
         yield from self._away(feed, now)
-        silent = now - self._counts["messages", name].changed_at
-        if settings.silent_seconds and silent >= settings.silent_seconds and feed.state not in (*_REFUSED, "exhausted"):
-            text = f"{name} has brought nothing for {silent:.0f} s: it may be mute"
-            yield Condition("silent feed", name, "critical", text, value=silent, threshold=settings.silent_seconds)
-        if settings.feed_drops_per_hour and drops >= settings.feed_drops_per_hour:
+        before, changed_at = self._data.get(name, (feed.last_data_at, now))
+        if before != feed.last_data_at:
+            changed_at = now
+        self._data[name] = (feed.last_data_at, changed_at)
+        silent = now - changed_at
+        if settings.silent_seconds and feed.state not in (*_REFUSED, "exhausted"):
+            if silent >= settings.silent_seconds:
+                text = f"{name} has brought nothing for {silent:.0f} s: it may be mute"
+                yield Condition("silent feed", name, "critical", text, value=silent, threshold=settings.silent_seconds)
+            elif changed_at == self._began:
+                yield _not_yet("silent feed", name)
+        drops, most = self._grown("drops", name, _HOUR, now, sum(feed.drops_total.values())), settings.feed_drops_per_hour
+        if most and drops >= most:
             text = f"{name} lost its connection {drops} times within an hour: look at the network, or at the server"
-            yield Condition("feed flapping", name, "warning", text, value=drops, threshold=settings.feed_drops_per_hour)
+            yield Condition("feed flapping", name, "warning", text, value=drops, threshold=most)
+        elif most and self._is_new(_HOUR, now):
+            yield _not_yet("feed flapping", name)
+        if feed.state == "connected" and feed.reason:
+            text = f"{name} is connected and {feed.reason}"
+            yield Condition("feed impaired", name, "warning", text, hold_seconds=_IMPAIRED_SECONDS, threshold=_IMPAIRED_SECONDS)
 
     def _away(self, feed: FeedVitals, now: float) -> list[Condition]:
         """What keeps it away: one cause that is told once, though it tries again and again and its state changes with that."""
@@ -125,7 +155,8 @@ class Rules:
         elif seconds and outage.found.keys() <= {"feed down"}:
             text = f"{name} is {feed.state}{why}: its trades are missed and fetched later, if the other feed has not got them"
             outage.found["feed down"] = Condition("feed down", name, "critical", text, hold_seconds=seconds, threshold=seconds)
-        return list(outage.found.values())
+        unknown = ("key refused", "plan exhausted") if self._is_new(_ARRIVAL_SECONDS, now) else ()
+        return [*outage.found.values(), *(_not_yet(rule, name) for rule in unknown if rule not in outage.found)]
 
     def _reading(self, vitals: Vitals, now: float) -> Iterator[Condition]:
         most = self._settings.errors_per_minute
@@ -136,6 +167,8 @@ class Rules:
                 f"{errors} messages within a minute could not be read ({kinds}): they are kept; is there an update of pumpwatch?"
             )
             yield Condition("unreadable messages", "", "warning", text, value=errors, threshold=most)
+        elif most and self._is_new(_MINUTE, now):
+            yield _not_yet("unreadable messages", "")
         if vitals.alarm is not None:
             yield Condition("programs changed", "", "critical", vitals.alarm)
 
@@ -165,6 +198,8 @@ class Rules:
             count = sum(vitals.gaps_open.values())
             text = f"{count} gaps are open, the oldest for {open_for / _MINUTE:.0f} minutes: trades may be missing there"
             yield Condition("open holes", "", "warning", text, value=open_for, threshold=most)
+        elif most and self._is_new(most, now):
+            yield _not_yet("open holes", "")
 
     def _disk(self, vitals: Vitals) -> Iterator[Condition]:
         if vitals.shed:
@@ -176,6 +211,10 @@ class Rules:
             text = f"{free / 1e9:.1f} GB are free where the database lies: make room"
             yield Condition("disk", "", "warning", text, hold_seconds=_SETTLED_SECONDS, value=free, threshold=least)
 
+    def _is_new(self, seconds: float, now: float) -> bool:
+        """Whether so many seconds have not passed since the start."""
+        return self._began is None or now - self._began < seconds
+
     def _grown(self, what: str, of: str, seconds: float, now: float, total: int) -> int:
         count = self._counts.setdefault((what, of), _Count(now, total))
         return count.over(seconds, now, total)
@@ -184,13 +223,14 @@ class Rules:
 def _budget(cost: ProviderCost) -> Iterator[Condition]:
     if not cost.limit:
         return
-    for share, severity in _SHARES:
+    for share, meanings in _SHARES:
         if cost.spent >= share * cost.limit:
             spent = f"{cost.spent:,.6g} of {cost.limit:,.6g} {cost.unit} of this {cost.period}"
-            then = "what it pays for ends, the least useful first" if share >= 1 else "at the limit the least useful goes first"
+            then = meanings.get(cost.provider, _LEAST_USEFUL[share])
             text = f"{cost.provider} has cost {spent}: {then}; [budget] has the limit"
             rule = f"budget {share:.0%}".replace("%", " %")
-            yield Condition(rule, cost.provider, severity, text, value=cost.spent, threshold=share * cost.limit)  # type: ignore[arg-type]
+            severity: Severity = "critical" if share >= 1 or cost.provider in meanings else "warning"
+            yield Condition(rule, cost.provider, severity, text, value=cost.spent, threshold=share * cost.limit)
 
 
 def _backfill(vitals: Vitals) -> Iterator[Condition]:

@@ -53,7 +53,7 @@ class Alerts(WorkerThread):
         self._database = database
         self._tell = tell
         self._rules = Rules(settings)
-        self._book = Book(cooldown_seconds=settings.cooldown_minutes * 60, adopted=adopted, now=time.monotonic())
+        self._book = Book(cooldown_seconds=settings.cooldown_minutes * 60, adopted=adopted)
         self._market = Market(settings, wallets=wallets)
         self._rationing = Rationing(settings.most_per_hour)
         self._newest: Newest | None = None

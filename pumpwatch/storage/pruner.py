@@ -31,7 +31,7 @@ _VACUUM_PAGES: Final = 250
 #: After so many rows or pages the log is copied into the file: SQLite by itself would do it less often, for much longer.
 _FLUSHED_ROWS: Final = 400
 
-#: How far this machine's clock may be ahead of the chain's, the newest trade's: one that is wrong by a year must not empty the record.
+#: How far our clock may be ahead of the chain's, the newest trade's: one that is wrong by a year must not empty the record.
 _CLOCK_AHEAD_SECONDS: Final = 86_400
 
 #: With nothing left to do, the next look: also at what was blocked, which takes its time.
@@ -166,7 +166,11 @@ class Pruner:
         return "nothing"
 
     def _by_age(self, now: int, newest: int, asked: tuple[float, int] | None) -> int | None:
-        """Trades before this moment (unix seconds) go as they are too old; None: none do. Who asks sees the date: for him, *now* is."""
+        """
+        Trades before this moment (unix seconds) go as they are too old; None: none do.
+
+        Of the settings' days the clock may be wrong; who asks is shown the date.
+        """
         moments = []
         if self._trade_days:
             moment = int(min(now, newest + _CLOCK_AHEAD_SECONDS) - self._trade_days * _DAY_SECONDS)

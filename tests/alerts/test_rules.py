@@ -48,7 +48,7 @@ def test_nothing_is_said_of_a_healthy_worker() -> None:
     messages = 0
     for _ in range(2000):
         messages += 5
-        assert judge.look(quiet(feeds=(feed(messages=messages),))) == ([], [])
+        assert judge.look(quiet(feeds=(feed(data=messages),))) == ([], [])
 
 
 def test_a_feed_that_stays_away_is_told_once_and_its_return_too() -> None:
@@ -105,10 +105,10 @@ def test_being_back_for_a_moment_does_not_make_a_short_outage_long() -> None:
 
 def test_silence_is_measured_on_messages_not_on_clocks() -> None:
     judge = Judge(silent_seconds=180.0, feed_down_seconds=0.0)
-    silent = quiet(feeds=(feed(messages=7),))
+    silent = quiet(feeds=(feed(data=7),))
     assert judge.over(silent, 178) == ([], [])
     assert judge.over(replace(silent, at=10**9), 10) == (["silent feed helius"], []), "whatever the time of day is"
-    assert judge.look(quiet(feeds=(feed(messages=8),))) == ([], ["silent feed"])
+    assert judge.look(quiet(feeds=(feed(data=8),))) == ([], ["silent feed"])
 
 
 def test_a_feed_that_flaps_is_told() -> None:
@@ -156,6 +156,13 @@ def test_a_budget_is_told_at_four_fifths_and_at_its_end_once_each() -> None:
     assert sorted(judge.look(spent(0.0))[1]) == ["budget 100 %", "budget 80 %"], "the next day"
 
 
+def test_the_share_that_watching_may_use_is_the_end_of_watching() -> None:
+    cost = ProviderCost(provider="helius", unit="credits", period="month", spent=800.0, limit=1000.0, projected=None)
+    [condition] = [one for one in Rules(AlertsSettings()).judge(quiet(costs=(cost,)), 1.0) if one.subject == "helius"]
+    assert (condition.rule, condition.severity) == ("budget 80 %", "critical")
+    assert "watching ends until next month" in condition.text
+
+
 def test_disk_programs_and_backfill() -> None:
     judge = Judge(disk_free_gb=2.0)
     assert judge.over(quiet(disk_free_bytes=10**9), 20)[0] == ["disk"]
@@ -198,7 +205,7 @@ def test_whatever_happens_each_alert_is_raised_once_and_then_resolved_once(seed:
         for _ in range(400):
             yield quiet(
                 feeds=tuple(
-                    feed(name, chance.choice(["connected", "waiting", "refused", "exhausted"]), messages=chance.randrange(3))
+                    feed(name, chance.choice(["connected", "waiting", "refused", "exhausted"]), data=chance.randrange(3))
                     for name in ("pumpportal", "helius")
                 ),
                 database_trouble=chance.choice([None, "locked"]),
@@ -221,7 +228,7 @@ def test_whatever_happens_each_alert_is_raised_once_and_then_resolved_once(seed:
 
 
 def test_alerts_that_an_earlier_run_left_open_are_taken_up() -> None:
-    book = Book(cooldown_seconds=60, adopted=[("feed down", "helius", 5), ("database", "", 6)], now=100.0)
+    book = Book(cooldown_seconds=60, adopted=[("feed down", "helius", 5), ("database", "", 6)])
     rules = Rules(AlertsSettings(silent_seconds=0.0))
     down = quiet(feeds=(feed(state="connecting"),))
 
@@ -232,6 +239,50 @@ def test_alerts_that_an_earlier_run_left_open_are_taken_up() -> None:
     for at in (102.0, 108.0):
         up = book.update(rules.judge(quiet(feeds=(feed(),)), at), now=at, now_us=8)
     assert [(over.rule, over.raised_at_us) for over in up[1]] == [("feed down", 5)]
+
+
+def test_what_an_earlier_run_left_open_is_not_over_before_it_can_be_judged() -> None:
+    day_us = 86_400 * _US
+    adopted = [("open holes", "", 0), ("key refused", "helius", 0), ("feed flapping", "helius", 0)]
+    judge = Judge(silent_seconds=0.0)
+    judge._book = Book(cooldown_seconds=0, adopted=adopted)
+    judge.now = day_us / _US
+    holes = {"gaps_open": {"restart": 3}, "gap_oldest_at": 5.0}
+    assert judge.over(quiet(feeds=(feed(state="connecting"),), **holes), 20) == ([], [])
+    assert judge.over(quiet(feeds=(feed(state="refused"),), **holes), 2400) == ([], []), "all of it goes on"
+    raised, resolved = judge.over(quiet(feeds=(feed(data=1),)), 3600)
+    assert (raised, sorted(resolved)) == ([], ["feed flapping", "key refused", "open holes"])
+
+
+def test_a_silence_that_an_earlier_run_has_told_is_over_with_the_first_data() -> None:
+    judge = Judge(silent_seconds=180.0)
+    judge._book = Book(cooldown_seconds=0, adopted=[("silent feed", "helius", 0)])
+    assert judge.over(quiet(feeds=(feed(data=3),)), 600) == ([], [])
+    assert judge.look(quiet(feeds=(feed(data=4),))) == ([], ["silent feed"])
+
+
+def test_how_long_it_lasted_counts_from_when_it_was_raised_whoever_raised_it() -> None:
+    book = Book(cooldown_seconds=60, adopted=[("database", "", 0)])
+    [over] = book.update([], now=5.0, now_us=7200 * _US)[1]
+    assert over.text == "over: database, after 2.0 hours"
+
+
+def test_answers_to_what_was_asked_are_no_data() -> None:
+    judge = Judge(silent_seconds=180.0, feed_drops_per_hour=0)
+    mute = feed(data=7)
+    raised = []
+    for _ in range(4):
+        raised += judge.over(quiet(feeds=(replace(mute, messages_total=judge.now),)), 74)[0]
+        raised += judge.over(quiet(feeds=(replace(mute, state="waiting"),)), 30)[0]
+    assert raised == ["silent feed helius"]
+
+
+def test_a_feed_that_is_connected_and_lacks_something_is_told_when_that_lasts() -> None:
+    judge = Judge(silent_seconds=0.0)
+    lacks = quiet(feeds=(feed(reason="delivers nothing of 3 tokens: limit"),))
+    assert judge.over(lacks, 290) == ([], [])
+    assert judge.over(lacks, 600) == (["feed impaired helius"], [])
+    assert judge.look(quiet(feeds=(feed(),))) == ([], ["feed impaired"])
 
 
 def test_market_alerts_are_rationed_and_what_was_left_out_is_said() -> None:
