@@ -11,8 +11,8 @@ from pumpwatch.feeds.feed import Feed
 from pumpwatch.status import FeedStatus, Status
 
 
-def status_of(parts: Parts, *, state: str, started_at: float) -> Status:
-    """The status now; *started_at*: unix seconds."""
+def status_of(parts: Parts, *, state: str, started_at: float, reason: str | None = None) -> Status:
+    """The status now; *started_at*: unix seconds; *reason*: why it has stopped by itself."""
     alarm = parts.drift.alarm
     return Status(
         pid=os.getpid(),
@@ -20,6 +20,7 @@ def status_of(parts: Parts, *, state: str, started_at: float) -> Status:
         written_at=time.time(),
         version=pumpwatch.__version__,
         state=state,
+        reason=reason,
         feeds={feed.source: _feed_status(feed) for feed in parts.feeds},
         queue_depth=parts.intake.depth,
         spilled=parts.intake.spilled,
@@ -31,6 +32,7 @@ def status_of(parts: Parts, *, state: str, started_at: float) -> Status:
         alarm=None if alarm is None else alarm.text,
         costs=parts.budget.costs(time.time()),
         shed=parts.shedding.shed,
+        database_trouble=parts.writer.lasting_trouble(),
     )
 
 

@@ -84,8 +84,9 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         state: ``starting``, ``running``, ``stopping``, ``stopped``; ``stuck``: one of its loops hung, it has ended itself.
-        reason: Why it is ``stuck``.
+        reason: Why it is ``stuck``, or ``stopped`` by itself.
         costs: What the providers have cost, by this worker and those before it, and will.
+        database_trouble: Why the database takes nothing, for :data:`pumpwatch.writer.TROUBLE_SECONDS` and more.
         shed: What is given up for lack of disk: ``raw``, ``metadata``, ``admissions``, ``unpinned``.
         feeds: Enabled ones only.
         queue_depth: Deliveries not yet written.
@@ -113,6 +114,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     costs: tuple[ProviderCost, ...] = ()
     shed: tuple[str, ...] = ()
+    database_trouble: str | None = None
     schema: int = STATUS_SCHEMA
 
 
@@ -184,12 +186,13 @@ def problems(status: Status | None, now: float) -> list[str]:
     """
     Say why the worker is not healthy at the unix time *now*, a sentence each; empty when it is.
 
-    Healthy: written less than :data:`STALE_SECONDS` ago, every enabled feed connected and delivering what is wanted, spill empty.
+    Healthy: written less than :data:`STALE_SECONDS` ago, every enabled feed connected and delivering what is wanted,
+    the database written, spill empty.
     """
     if status is None:
         return ["no worker has run here yet"]
     if status.state == "stopped":
-        return ["the worker is stopped"]
+        return ["the worker is stopped" + (f": {status.reason}" if status.reason else "")]
     if status.state == "stuck":
         return [f"the worker was stuck and has ended itself, nothing has started it anew: {status.reason}"]
     age = now - status.written_at
@@ -204,6 +207,8 @@ def problems(status: Status | None, now: float) -> list[str]:
             found.append(f"{name} is {feed.state}" + (f": {feed.reason}" if feed.reason else ""))
         elif feed.reason:
             found.append(f"{name} {feed.reason}")
+    if status.database_trouble:
+        found.append(f"the database cannot be written: {status.database_trouble}")
     if status.shed:
         found.append(f"the disk is nearly full, given up: {', '.join(status.shed)}")
     if status.spilled:

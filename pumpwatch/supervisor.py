@@ -305,7 +305,8 @@ class Supervisor:
             parts.session.stop()
         self._tell_covered()
         parts.tell_usage()
-        parts.tell(self._ended(failure))
+        ended = self._ended(failure)
+        parts.tell(ended)
         parts.writer.finish(spill_after)
         parts.writer.join(max(0.0, deadline.left() - 0.5))
         if parts.writer.is_alive():
@@ -316,7 +317,7 @@ class Supervisor:
         if parts.session is not None:
             parts.session.join(deadline.left())
         self._state = "stopped"
-        self._write_status()
+        self._write_status(reason=None if failure is None else ended.reason)
         self._watchdog.stop()
         logger.info("stopped: {} trades in {}", parts.store.trades, self._database)
 
@@ -349,10 +350,10 @@ class Supervisor:
             )
         )
 
-    def _write_status(self) -> None:
+    def _write_status(self, *, reason: str | None = None) -> None:
         if self._state == "stuck":
             return
-        self._told = status_of(self._parts, state=self._state, started_at=self._started_at)
+        self._told = status_of(self._parts, state=self._state, started_at=self._started_at, reason=reason)
         self._status_file.write(self._told)
 
     def _write_early_status(self, state: str, *, reason: str | None = None) -> None:

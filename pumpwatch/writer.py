@@ -21,6 +21,9 @@ from pumpwatch.threads import Deadline, WorkerThread
 _FIRST_RETRY_SECONDS = 0.05
 _LONGEST_RETRY_SECONDS = 5.0
 _REMIND_SECONDS = 60.0
+
+#: Shorter trouble is somebody else's transaction.
+TROUBLE_SECONDS = 10.0
 _UPKEEP_SECONDS = 60.0
 _LOOK_SECONDS = 0.5
 _CHECKPOINT_SECONDS = 600.0
@@ -107,9 +110,10 @@ class Writer(WorkerThread):
         self._next_upkeep = clock() + _UPKEEP_SECONDS
         self._next_look = clock()
         self._next_checkpoint = clock() + _CHECKPOINT_SECONDS
-        #: Batches that had to be tried again, and why the last one had to.
+        #: Batches that had to be tried again, and why one has to now.
         self.retries = 0
         self.trouble: str | None = None
+        self._trouble_since: float | None = None
         self.timings = Timings(clock)
 
     def work(self) -> None:
@@ -174,7 +178,9 @@ class Writer(WorkerThread):
             except DatabaseBusy as error:
                 attempt += 1
                 self.retries += 1
-                self.trouble = str(error)
+                if tries is None:  # else it is not tried again at once, and nothing is kept back by it
+                    self.trouble = str(error)
+                    self._trouble_since = self._clock() if self._trouble_since is None else self._trouble_since
                 if attempt == tries or self._time_is_up():
                     return False
                 if self._clock() >= next_word:
@@ -185,8 +191,13 @@ class Writer(WorkerThread):
             else:
                 if attempt:
                     logger.info("{} works again after {} tries", what, attempt + 1)
-                self.trouble = None
+                self.trouble = self._trouble_since = None
                 return True
+
+    def lasting_trouble(self) -> str | None:
+        """Why the database takes nothing, when it has for so long that somebody should know. From any thread."""
+        since = self._trouble_since
+        return self.trouble if since is not None and self._clock() - since >= TROUBLE_SECONDS else None
 
     def _pause(self, seconds: float) -> None:
         self.pulse.beat(seconds)

@@ -32,7 +32,7 @@ def test_the_file_has_the_documented_names() -> None:
 
     assert set(raw) == {
         *("schema", "pid", "started_at", "written_at", "version", "state", "feeds", "queue_depth", "spilled"),
-        *("last_commit_at", "trades", "watched", "gaps_open", "backfill", "alarm", "reason", "costs", "shed"),
+        *("last_commit_at", "trades", "watched", "gaps_open", "backfill", "alarm", "reason", "costs", "shed", "database_trouble"),
     }
     assert raw["schema"] == 1
     assert set(raw["feeds"]["pumpportal"]) == {"state", "since", "last_data_at", "messages", "trades", "reason"}
@@ -115,6 +115,8 @@ def test_a_running_worker_with_connected_feeds_is_healthy() -> None:
         ({"written_at": NOW - 10}, "10 s old"),
         ({"written_at": NOW + 60}, "in the future"),
         ({"state": "stopped"}, "the worker is stopped"),
+        ({"state": "stopped", "reason": "every feed was refused"}, "the worker is stopped: every feed was refused"),
+        ({"database_trouble": "it is locked"}, "the database cannot be written: it is locked"),
         ({"state": "starting"}, "the worker is starting"),
         ({"feeds": {}}, "no feed is enabled"),
         (

@@ -234,9 +234,11 @@ def test_when_all_feeds_are_refused_it_stops_and_says_why(run: Callable[[], Run]
         server.trouble.refuse = 401
         server.trouble.refuse_until = time.monotonic() + 60
 
-    error = run().failure()
+    running = run()
+    error = running.failure()
 
     assert isinstance(error, AllFeedsRefused)
+    assert problems(read(path_of(running.database)), time.time()) == [f"the worker is stopped: {error}"]
     assert "PUMPPORTAL_API_KEY" in str(error)
     assert "HELIUS_API_KEY" in str(error)
     assert "test-key" not in str(error)

@@ -14,7 +14,7 @@ from pumpwatch.errors import DatabaseBusy, DatabaseError
 from pumpwatch.storage.intake import Intake
 from pumpwatch.storage.store import Store
 from pumpwatch.threads import Deadline
-from pumpwatch.writer import Writer
+from pumpwatch.writer import TROUBLE_SECONDS, Writer
 
 
 @pytest.fixture
@@ -73,7 +73,8 @@ def test_what_waits_is_stored_in_batches_and_the_rest_at_the_end(store: Store, i
 
 
 def test_a_locked_database_loses_nothing_and_blocks_nobody(store: Store, intake: Intake, path: Path) -> None:
-    writer = Writer(store, intake, batch_size=5)
+    ahead = [0.0]
+    writer = Writer(store, intake, batch_size=5, clock=lambda: time.monotonic() + ahead[0])
     writer.start()
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -81,12 +82,16 @@ def test_a_locked_database_loses_nothing_and_blocks_nobody(store: Store, intake:
     wait_for(lambda: writer.retries >= 2)
     assert writer.trouble is not None
     assert "locked" in writer.trouble
+    assert writer.lasting_trouble() is None
+    ahead[0] = TROUBLE_SECONDS
+    assert "locked" in (writer.lasting_trouble() or "")
     put(intake, range(40, 50))
     assert intake.spilled > 0
     other.execute("ROLLBACK")
     other.close()
     wait_for(lambda: stored(path) == 50)
     wait_for(lambda: intake.is_empty)
+    assert writer.lasting_trouble() is None
     writer.finish(Deadline(10))
     writer.join(10)
     assert writer.error is None
@@ -142,6 +147,7 @@ def test_upkeep_is_done_in_its_time_and_waits_for_no_lock(store: Store, intake: 
     for second in (1, 59, 61, 62, 130, 700):
         now[0] = second
         writer.turn()
+    assert writer.trouble is None, "nothing waits for it"
     assert done == ["check file", "prune", "check file", "prune", "check file", "prune", "checkpoint"]
 
 
