@@ -146,7 +146,9 @@ class Supervisor:
         self._measuring = Measuring(
             parts, database=self._database, origin=self._origin, queue_size=settings.writer.queue_size, takers=takers
         )
-        self._observers: tuple[WorkerThread, ...] = (self._measuring, *alerts, *metrics)
+        self._alerts = alerts
+        senders = (judge.sender for judge in alerts if judge.sender is not None)
+        self._observers: tuple[WorkerThread, ...] = (self._measuring, *alerts, *senders, *metrics)
         self._threads = (*parts.threads, *self._observers)
         self._watchdog = Watchdog(
             lambda: (self._pulse, *(thread.pulse for thread in self._threads if thread.is_alive())),
@@ -295,6 +297,9 @@ class Supervisor:
         self._pulse.beat()
         self._write_status()
         logger.info("stopping")
+        if failure is not None:
+            for judge in self._alerts:
+                judge.say_end(self._ended(failure).reason, time.time())
         deadline, spill_after = Deadline(STOP_WITHIN_SECONDS), Deadline(SPILL_AFTER_SECONDS)
         producers = (*parts.producers, *self._observers)
         for thread in producers:

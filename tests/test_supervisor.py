@@ -304,6 +304,8 @@ def test_what_providers_delivered_is_counted_over_restarts(run: Callable[[], Run
         until(lambda: all_subscribed(simulator))
         simulator.trade(20)
         until(functools.partial(has_recorded, running, 15 * (len(counted) + 1)))
+        feeds = running.supervisor._parts.feeds
+        until(lambda feeds=feeds: all(feed.state().trades for feed in feeds))  # type: ignore[misc]
         assert running.stop() == 0
         until(lambda: not any(server.open_clients() for server in simulator.next_servers()))
         counted.append(usage(running))

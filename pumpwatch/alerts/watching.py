@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,7 @@ from pumpwatch.alerts.sending import NoSender, Sender
 from pumpwatch.config import AlertsSettings
 from pumpwatch.errors import DatabaseBusy
 from pumpwatch.events import AlertRaised, AlertResolved, Event
+from pumpwatch.storage.alerts import AlertRow, raised_again
 from pumpwatch.storage.newest import Newest
 from pumpwatch.telemetry import visible
 from pumpwatch.threads import WorkerThread
@@ -35,8 +36,10 @@ class Alerts(WorkerThread):
     Args:
         tell: Takes events for the database; False: there is no room now.
         wallets: Those of the settings.
-        adopted: Alerts that an earlier run left open: rule, subject and when they were raised (unix microseconds).
+        adopted: Alerts that an earlier run left open. Those that reached nobody are sent by this one.
 
+    Attributes:
+        sender: A thread of its own, to be started and stopped with this one; None: there is nobody to send to.
     """
 
     def __init__(
@@ -46,14 +49,15 @@ class Alerts(WorkerThread):
         database: Path,
         tell: Callable[..., bool],
         wallets: Sequence[str] = (),
-        adopted: Iterable[tuple[str, str, int]] = (),
+        adopted: Sequence[AlertRow] = (),
     ) -> None:
         super().__init__("alerts")
         self._settings = settings
         self._database = database
         self._tell = tell
         self._rules = Rules(settings)
-        self._book = Book(cooldown_seconds=settings.cooldown_minutes * 60, adopted=adopted)
+        open_before = ((alert.rule, alert.subject, alert.raised_at_us) for alert in adopted)
+        self._book = Book(cooldown_seconds=settings.cooldown_minutes * 60, adopted=open_before)
         self._market = Market(settings, wallets=wallets)
         self._rationing = Rationing(settings.most_per_hour)
         self._newest: Newest | None = None
@@ -63,6 +67,10 @@ class Alerts(WorkerThread):
         self._untold: list[Event] = []
         self._lock = threading.Lock()
         self.sender = self._make_sender()
+        if self.sender is not None:
+            for alert in adopted:
+                if alert.sent in ("pending", "failed"):
+                    self.sender.put(raised_again(alert))
 
     def _make_sender(self) -> Sender | None:
         if not self._settings.urls:
@@ -81,12 +89,21 @@ class Alerts(WorkerThread):
     def stop(self) -> None:
         super().stop()
         self._woken.set()
-        if self.sender is not None:
-            self.sender.stop()
+
+    def say_end(self, reason: str, wall_seconds: float) -> None:
+        """The worker ends, for a *reason* that nobody asked for. From any thread; it is over when the next one has started."""
+        alert = AlertRaised(
+            rule="worker ended",
+            subject="",
+            severity="critical",
+            raised_at_us=int(wall_seconds * 1_000_000),
+            text=f"the worker has ended, nothing is recorded: {reason}",
+        )
+        logger.error("alert: {}: {}", alert.rule, alert.text)
+        self._pass_on(alert)
+        self._keep()
 
     def work(self) -> None:
-        if self.sender is not None:
-            self.sender.start()
         try:
             while not self.stopping.is_set():
                 self.pulse.beat()
@@ -96,8 +113,6 @@ class Alerts(WorkerThread):
         finally:
             if self._newest is not None:
                 self._newest.close()
-            if self.sender is not None:
-                self.sender.join(1.0)
             self._keep()
 
     def turn(self, now: float, wall_seconds: float) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 import msgspec
 
+from pumpwatch.events import AlertRaised
 from pumpwatch.storage.queries import Reader
 
 
@@ -34,7 +36,7 @@ class AlertRow(msgspec.Struct, frozen=True):
     attempts: int
 
 
-_COLUMNS: Final = ", ".join(AlertRow.__struct_fields__)
+ALERT_COLUMNS: Final = ", ".join(AlertRow.__struct_fields__)
 
 
 def alerts_of(
@@ -42,11 +44,29 @@ def alerts_of(
 ) -> list[AlertRow]:
     """The newest *limit* alerts, the newest first; *is_market* None: of both kinds."""
     rows = reader.rows(
-        f"SELECT {_COLUMNS} FROM alerts WHERE (:only_open = 0 OR resolved_at_us IS NULL) "
+        f"SELECT {ALERT_COLUMNS} FROM alerts WHERE (:only_open = 0 OR resolved_at_us IS NULL) "
         "AND (:is_market IS NULL OR is_market = :is_market) AND (:rule IS NULL OR rule = :rule) ORDER BY id DESC LIMIT :limit",
         only_open=int(only_open),
         is_market=None if is_market is None else int(is_market),
         rule=rule,
         limit=limit,
     )
+    return alert_rows(rows)
+
+
+def alert_rows(rows: Iterable[Sequence[Any]]) -> list[AlertRow]:
+    """Rows of :data:`ALERT_COLUMNS`."""
     return [AlertRow(rule, subject, severity, bool(market), *rest) for rule, subject, severity, market, *rest in rows]
+
+
+def raised_again(row: AlertRow) -> AlertRaised:
+    """The alert of a row that still lasts, to be sent once more."""
+    return AlertRaised(
+        rule=row.rule,
+        subject=row.subject,
+        severity=row.severity,  # type: ignore[arg-type]
+        raised_at_us=row.raised_at_us,
+        text=row.text,
+        is_market=row.is_market,
+        to_send=True,
+    )

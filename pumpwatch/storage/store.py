@@ -18,6 +18,7 @@ from pumpwatch.errors import DatabaseError
 from pumpwatch.events import Delivery, GapOpened, PoolSeen, Rejected, SpellStarted, Usage
 from pumpwatch.files import file_identity
 from pumpwatch.storage import database, statements
+from pumpwatch.storage.alerts import ALERT_COLUMNS, AlertRow, alert_rows
 from pumpwatch.storage.chains import Chains
 from pumpwatch.storage.figures import rebuild
 from pumpwatch.storage.ids import Ids
@@ -278,10 +279,9 @@ class Store:
         """The tokens that a person asked for and that were given up for lack of money, the first first."""
         return [mint for (mint,) in self._read(statements.SUSPENDED)]
 
-    def open_alerts(self) -> list[tuple[str, str, int]]:
-        """Rule, subject and beginning (unix microseconds) of the alerts that still last."""
-        rows = self._read("SELECT rule, subject, raised_at_us FROM alerts WHERE resolved_at_us IS NULL ORDER BY id")
-        return [(rule, subject, at_us) for rule, subject, at_us in rows]
+    def open_alerts(self) -> list[AlertRow]:
+        """The alerts that still last."""
+        return alert_rows(self._read(f"SELECT {ALERT_COLUMNS} FROM alerts WHERE resolved_at_us IS NULL ORDER BY id"))
 
     def quote_mints(self, mints: Iterable[str]) -> dict[str, str]:
         """What those of *mints* trade against, where it is known."""

@@ -6,15 +6,18 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from alert_samples import quiet
 from webhook import Receiver
 
-from pumpwatch.alerts.sending import _MOST_WAITING, NoSender, Sender, plain, senders
+from pumpwatch.alerts.outbox import MOST_WAITING
+from pumpwatch.alerts.sending import NoSender, Sender, plain, senders
 from pumpwatch.alerts.watching import Alerts
 from pumpwatch.config import AlertsSettings, load
 from pumpwatch.errors import SettingsError
 from pumpwatch.events import AlertRaised, AlertResolved, AlertSent, Event
+from pumpwatch.storage.alerts import AlertRow
 from pumpwatch.storage.store import Store
 from pumpwatch.telemetry import redact, set_up_logging
 
@@ -79,14 +82,47 @@ def test_a_receiver_in_trouble_is_asked_again(receiver: Receiver, running: Calla
     assert (told[0].outcome, told[0].attempts) == ("sent", 3)
 
 
-def test_one_that_is_never_reached_is_given_up_and_the_others_still_get_theirs_once(
+def test_one_that_is_never_reached_holds_up_no_other(receiver: Receiver, running: Callable[..., Sender]) -> None:
+    told: list[AlertSent] = []
+    sender = running("json://127.0.0.1:9/gone", receiver.url, tell=told.append)
+    for number in range(20):
+        sender.put(alert(number))
+    until(lambda: len(receiver.got) == 20)
+    until(lambda: len(told) == 20)
+    assert {(one.outcome, one.attempts) for one in told} == {("sent", 1)}
+
+
+def test_what_lasts_is_sent_when_its_receiver_is_there_again_however_long_that_takes(
     receiver: Receiver, running: Callable[..., Sender]
 ) -> None:
     told: list[AlertSent] = []
-    running("json://127.0.0.1:9/gone", receiver.url, tell=told.append).put(alert())
+    receiver.answers = [503] * 7
+    sender = running(receiver.url, tell=told.append)
+    sender.put(alert(1))
+    sender.put(alert(2, "the disk is full"))
+    until(lambda: len(told) == 2)
+    assert {(one.raised_at_us, one.outcome) for one in told} == {(1, "sent"), (2, "sent")}
+    assert {one["message"] for one in receiver.got} == {"helius is waiting", "the disk is full"}
+
+
+def test_what_is_over_before_it_was_delivered_is_one_message(receiver: Receiver, running: Callable[..., Sender]) -> None:
+    told: list[AlertSent] = []
+    receiver.answers = [503] * 3
+    sender = running(receiver.url, tell=told.append)
+    sender.put(alert(1))
+    sender.put(AlertResolved(rule="feed down", subject="helius", raised_at_us=1, resolved_at_us=9, text="over: feed down"))
+    sender.put(alert(2, "the next"))
+    until(lambda: len(told) == 2)
+    assert [one["message"] for one in receiver.got] == ["helius is waiting; over: feed down", "the next"]
+
+
+def test_a_url_that_is_none_costs_no_other(receiver: Receiver, running: Callable[..., Sender]) -> None:
+    told: list[AlertSent] = []
+    running("nosuch://very-secret/token", receiver.url, tell=told.append).put(alert())
     until(lambda: told)
-    assert (told[0].outcome, told[0].attempts) == ("failed", 5)
-    assert len(receiver.got) == 1
+    assert told[0].outcome == "sent"
+    with pytest.raises(NoSender):
+        Sender(["nosuch://very-secret/token"], tell=told.append)
 
 
 def test_putting_never_waits_and_what_is_too_much_is_marked_failed(receiver: Receiver, running: Callable[..., Sender]) -> None:
@@ -94,7 +130,7 @@ def test_putting_never_waits_and_what_is_too_much_is_marked_failed(receiver: Rec
     told: list[AlertSent] = []
     sender = running(receiver.url, tell=told.append)
     began = time.monotonic()
-    for number in range(_MOST_WAITING + 50):
+    for number in range(MOST_WAITING + 50):
         sender.put(alert(number))
     assert time.monotonic() - began < 5
     assert sender.left_out >= 49
@@ -109,7 +145,7 @@ def test_a_stop_ends_the_waits_between_tries_and_nothing_stays_pending() -> None
     sender.start()
     sender.put(alert(1))
     sender.put(alert(2))
-    until(lambda: sender.pulse.alive_until > time.monotonic() + 30)  # it waits for its second try
+    until(lambda: sender._receivers[0].outbox.failures)  # it waits for its second try
     sender.stop()
     sender.join(10)
     assert not sender.is_alive()
@@ -132,6 +168,32 @@ def test_the_row_of_an_alert_is_told_before_what_became_of_it(
     alerts.take(quiet(alarm="changed"))
     alerts.turn(1000.0, 1000.0)
     assert [type(event).__name__ for event in told] == ["AlertRaised", "AlertSent"]
+
+
+def test_what_an_earlier_run_could_not_send_is_sent_by_this_one_with_its_end(tmp_path: Path, receiver: Receiver) -> None:
+    open_before = AlertRow(
+        *("worker ended", "", "critical", False, 7, None, "the worker has ended: refused", None, None, None, None, "failed", 5)
+    )
+    reached = msgspec.structs.replace(open_before, rule="disk", text="make room", sent="sent")
+    told: list[Event] = []
+
+    def tell(*events: Event) -> bool:
+        told.extend(events)
+        return True
+
+    settings = AlertsSettings(urls=(receiver.url,))
+    alerts = Alerts(settings, database=tmp_path / "record.db", tell=tell, adopted=[open_before, reached])
+    assert alerts.sender is not None
+    alerts.take(quiet(shed=("raw",)))
+    alerts.turn(1000.0, 61.0)
+    alerts.sender.start()
+    until(lambda: receiver.got)
+    alerts.sender.stop()
+    alerts.sender.join(20)
+    messages = "; ".join(got["message"] for got in receiver.got)
+    assert messages == "the worker has ended: refused; over: worker ended, after 61 s"
+    kinds = [(type(event).__name__, event.rule) for event in told]  # type: ignore[union-attr]
+    assert kinds == [("AlertResolved", "worker ended"), ("AlertSent", "worker ended")]
 
 
 @pytest.mark.parametrize(
@@ -205,4 +267,5 @@ def test_judging_goes_on_while_nobody_can_be_reached(tmp_path: Path, receiver: R
     finally:
         receiver.hold.set()
         alerts.stop()
+        alerts.sender.stop()
         alerts.sender.join(20)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -53,6 +54,23 @@ def test_a_feed_that_goes_away_is_told_and_its_return_too(worker: RealWorker, si
     assert shown.status == 0
     assert "feed down" in shown.out
     assert "large trade" not in shown.out
+
+
+def test_a_worker_that_ends_because_nobody_lets_it_in_says_so_before_it_is_gone(
+    worker: RealWorker, simulator: Simulator, receiver: Receiver
+) -> None:
+    for server in simulator.next_servers():
+        server.trouble.refuse = 401
+        server.trouble.refuse_until = time.monotonic() + 60
+    worker.start(settings={**EVERYTHING, "PUMPWATCH_ALERTS_URLS": receiver.url})
+
+    assert worker.wait() == 5, worker.log
+
+    [text] = [got["message"] for got in receiver.got if got["message"].startswith("the worker has ended")]
+    assert "every enabled feed was refused" in text
+    assert worker.ask("SELECT severity, sent, resolved_at_us FROM alerts WHERE rule = 'worker ended'") == [
+        ("critical", "sent", None)
+    ]
 
 
 def test_a_test_alert_says_for_each_service_whether_it_was_sent(worker: RealWorker, receiver: Receiver) -> None:
