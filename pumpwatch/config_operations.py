@@ -100,12 +100,16 @@ class MetricsSettings:
     ] = ()
 
 
+#: Nobody's record is older: a number beyond it is a mistake, and further on none that a clock can take.
+MOST_DAYS = 100_000
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionSettings:
     trade_days: Annotated[
         float,
         Setting(
-            number(0, 100_000),
+            number(0, MOST_DAYS),
             "Single trades older than this go; candles, token numbers, positions and the proof stay. 0 = kept for ever.",
         ),
     ] = 0.0

@@ -102,13 +102,14 @@ class Drift:
         if kind is None and not events:
             return None
         with self._lock:
+            self._expire(now_seconds)
             self._count(now_seconds)
             if kind is None or signature in self._signatures:
                 return None
             self._signatures[signature] = None
             if len(self._signatures) > _REMEMBERED_SIGNATURES:
                 self._signatures.popitem(last=False)
-            self._note(now_seconds)
+            self._last_odd_at = now_seconds
             self._odd.append(_Odd(now_seconds, kind))
             return self._raise_for_transactions(now_seconds)
 
@@ -125,6 +126,7 @@ class Drift:
 
         """
         with self._lock:
+            self._expire(now_seconds)
             links = self._links.setdefault(mint, deque(maxlen=1000))
             self._links.move_to_end(mint)
             if len(self._links) > _REMEMBERED_TOKENS:
@@ -141,12 +143,11 @@ class Drift:
                 self._seen.popleft()
         self._seen[-1][1] += 1
 
-    def _note(self, now_seconds: float) -> None:
-        """Something odd was seen: after an hour without, it begins anew."""
+    def _expire(self, now_seconds: float) -> None:
+        """After an hour in which nothing odd was seen the alarm is over, and it begins anew."""
         if self.alarm is not None and now_seconds - self._last_odd_at >= _QUIET_SECONDS:
             self.alarm = None
             self._odd.clear()
-        self._last_odd_at = now_seconds
 
     def _raise_for_transactions(self, now_seconds: float) -> Alarm | None:
         while now_seconds - self._odd[0].at > _DAY_SECONDS:
@@ -186,7 +187,7 @@ class Drift:
                 broken += breaks
         if 2 * in_pieces < trading or not (in_pieces >= _FEWEST_TOKENS or broken >= _MOST_ODD):
             return None
-        self._note(now_seconds)
+        self._last_odd_at = now_seconds
         if self.alarm is not None:
             return None
         text = (

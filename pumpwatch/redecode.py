@@ -20,6 +20,7 @@ from pumpwatch.decode.payloads import decode_kept
 from pumpwatch.decode.transactions import decode_transaction
 from pumpwatch.errors import PumpwatchError, TransientError
 from pumpwatch.events import Counted, Covered, Delivery, Event, PoolSeen, Rejected, Trade
+from pumpwatch.figures import LARGEST
 from pumpwatch.storage.intake import Intake
 from pumpwatch.storage.unread import Pools, Unread, UnreadRow
 
@@ -133,6 +134,8 @@ def handler(database: Path, intake: Intake, *, pause: Callable[[float], object] 
     def serve(request: Request) -> Answer:
         try:
             after_id = int(request.arguments.get("after_id", "0"))
+            if not 0 <= after_id <= LARGEST:
+                return Answer(ok=False, text="after_id is no id of a message")
             with Unread(database) as unread:
                 page = redecode_page(unread, through_intake(intake, unread, pause=pause), after_id=after_id)
         except (PumpwatchError, ValueError) as error:

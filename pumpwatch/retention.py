@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from pumpwatch.commands import Answer, Request
+from pumpwatch.config_operations import MOST_DAYS
 from pumpwatch.storage.pruner import Pruner
 
 #: The commands of the running worker. The first takes ``older_than_days``; both answer with a :class:`Pruning` in JSON.
@@ -50,7 +51,7 @@ def handlers(pruner: Pruner) -> Mapping[str, Callable[[Request], Answer]]:
             days = float(request.arguments.get("older_than_days", ""))
         except ValueError:
             days = math.nan
-        if not 0 < days < math.inf:
+        if not 0 < days <= MOST_DAYS:
             return Answer(ok=False, text="older_than_days is no number of days")
         before = _answer(pruner)
         pruner.ask(days)

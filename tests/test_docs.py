@@ -21,12 +21,15 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from pumpwatch import errors
+from pumpwatch.cli.init import DOTENV
 from pumpwatch.cli.main import build_parser
 from pumpwatch.commands import directory_of
+from pumpwatch.config_file import SECRET_NAMES
 from pumpwatch.events import WRAPPED_SOL, Counted, GapOpened, PoolSeen, QuotePriced, Rejected, SpellStarted, Trade, Usage
 from pumpwatch.simulator.faults import FAULTS
 from pumpwatch.status import path_of
 from pumpwatch.storage.lock import beside
+from pumpwatch.storage.schema import SCHEMA_VERSION
 from pumpwatch.storage.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -358,3 +361,11 @@ def test_links_within_the_project_lead_somewhere(document: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_no_path_of_a_machine_and_no_registry_is_named(document: Path) -> None:
     assert re.findall(r"/(?:work|root|tmp|home|Users)/|index-url", text_of(document)) == []
+
+
+def test_the_documents_know_the_schema_and_every_secret() -> None:
+    assert f"`PRAGMA user_version`, now {SCHEMA_VERSION})" in (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    settings = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    for name in SECRET_NAMES:
+        assert f"| `{name}` |" in settings
+        assert f"#{name}=" in DOTENV

@@ -137,6 +137,16 @@ def test_it_is_raised_once_until_an_hour_was_quiet() -> None:
     assert len(watch.raised) == 2
 
 
+def test_it_is_over_after_an_hour_in_which_all_was_as_known() -> None:
+    watch = Watch()
+    watch.see(rejected(), times=50)
+    lasted = []
+    for events in [*[TRADE] * 61, rejected()]:
+        watch.see(events, every=60)
+        lasted.append(watch.drift.alarm is not None)
+    assert lasted == [True] * 59 + [False] * 3, "one is none"
+
+
 def test_what_is_known_and_not_recorded_is_no_oddity() -> None:
     assert oddity((Counted(kind="not recorded: ExtendAccountEvent"), Counted(kind="pool not canonical")), silent=False) is None
     assert oddity(rejected("unknown pool"), silent=False) is None

@@ -18,6 +18,7 @@ from real_worker import EVERYTHING, QUICK, RealWorker, endpoints, logs_subscribe
 
 from pumpwatch import __version__
 from pumpwatch.building import Parts
+from pumpwatch.commands import ask, directory_of
 from pumpwatch.config import load
 from pumpwatch.decode.addresses import bonding_curve
 from pumpwatch.errors import AllFeedsRefused, DatabaseError
@@ -242,6 +243,34 @@ def test_when_all_feeds_are_refused_it_stops_and_says_why(run: Callable[[], Run]
     assert "PUMPPORTAL_API_KEY" in str(error)
     assert "HELIUS_API_KEY" in str(error)
     assert "test-key" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ("db prune", {"older_than_days": "1e300"}),
+        ("db prune", {"older_than_days": "nan"}),
+        ("db prune", {"older_than_days": "9" * 5000}),
+        ("db redecode", {"after_id": "9" * 30}),
+        ("db redecode", {"after_id": "9" * 5000}),
+        ("db redecode", {"after_id": "-1"}),
+        ("backfill progress", {"order": "9" * 5000}),
+        ("backfill", {"mint": "9" * 5000}),
+        ("watch add", {"mint": "9" * 5000}),
+    ],
+)
+def test_no_request_ends_the_worker(run: Callable[[], Run], command: str, arguments: dict[str, str]) -> None:
+    running = run()
+    until(lambda: (now := read(path_of(running.database))) is not None and now.state == "running")
+
+    answer = ask(directory_of(running.database), command, arguments)
+
+    assert not answer.ok, answer
+    status = read(path_of(running.database))
+    until(
+        lambda: (now := read(path_of(running.database))) is not None and status is not None and now.written_at > status.written_at
+    )
+    assert running.stop() == 0
 
 
 def test_the_status_file_tells_how_it_goes_and_is_written_again_and_again(run: Callable[[], Run], simulator: Simulator) -> None:

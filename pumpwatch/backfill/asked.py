@@ -20,6 +20,7 @@ PROGRESS: Final = "backfill progress"
 #: Orders remembered; more than a few at once nobody gives.
 _MOST_ORDERS: Final = 100
 _MOST_WAITING: Final = 20
+_MOST_DIGITS: Final = 18
 
 
 class Progress(msgspec.Struct, kw_only=True):
@@ -101,7 +102,8 @@ class Asked:
 
     def _tell(self, request: Request) -> Answer:
         text = request.arguments.get("order", "")
-        progress = self.progress(int(text)) if text.isascii() and text.isdigit() else None
+        is_number = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+        progress = self.progress(int(text)) if is_number else None
         if progress is None:
             return Answer(ok=False, text="the worker knows no such order: it was started anew meanwhile")
         return Answer(ok=True, text=msgspec.json.encode(progress).decode())

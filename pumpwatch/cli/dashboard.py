@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib.util
 import secrets
 import webbrowser
 from typing import Any, Final
@@ -31,6 +32,18 @@ def register(commands: Any) -> None:
     command.set_defaults(function=show_dashboard)
 
 
+def need_packages() -> None:
+    """
+    See that what the page needs is installed.
+
+    Raises:
+        UsageError: It is not.
+
+    """
+    if any(importlib.util.find_spec(name) is None for name in ("flask", "waitress", "plotly")):
+        raise UsageError('the web page needs Flask, waitress and plotly: pip install "pumpwatch[web]"')
+
+
 def show_dashboard(settings: Settings, arguments: argparse.Namespace) -> int:
     """
     Exit status 0 when it is stopped.
@@ -40,15 +53,12 @@ def show_dashboard(settings: Settings, arguments: argparse.Namespace) -> int:
         UsageError: The packages are not installed, or the address cannot be listened on.
 
     """
-    try:
-        from pumpwatch.dashboard.app import create_app
-        from pumpwatch.dashboard.context import Context
-        from pumpwatch.dashboard.live import Live
-        from pumpwatch.dashboard.server import Server
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("flask", "waitress", "werkzeug", "jinja2"):
-            raise
-        raise UsageError('the web page needs Flask and waitress: pip install "pumpwatch[web]"') from error
+    need_packages()
+    from pumpwatch.dashboard.app import create_app
+    from pumpwatch.dashboard.context import Context
+    from pumpwatch.dashboard.live import Live
+    from pumpwatch.dashboard.server import Server
+
     settings = _with_address(settings, arguments.host)
     dashboard = settings.dashboard
     live = Live(settings.pumpwatch.database)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 import socket
@@ -14,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from pumpwatch.cli.dashboard import need_packages
 from pumpwatch.cli.demo_worker import say
 from pumpwatch.config import DashboardSettings
 from pumpwatch.errors import UsageError
@@ -35,8 +35,7 @@ class Page:
     """
 
     def __init__(self, *, opens: bool | None = None) -> None:
-        if any(importlib.util.find_spec(name) is None for name in ("flask", "waitress", "plotly")):
-            raise UsageError('the web page needs Flask, waitress and plotly: pip install "pumpwatch[web]"')
+        need_packages()
         self._opens = _has_screen() if opens is None else opens
         self._process: subprocess.Popen[str] | None = None
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pumpwatch.config_file import SECRET_NAMES
 from pumpwatch.simulator.markers import clock_marker, hang_marker
 from pumpwatch.simulator.simulator import Simulator
 from pumpwatch.watchdog import EXIT_STATUS as STUCK_STATUS
@@ -120,9 +121,7 @@ class Worker:
 def worker_environment(simulator: Simulator, target: Path, provider: str | None) -> dict[str, str]:
     """The worker's settings: everything by environment, nothing of the user's own."""
     environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("PUMPWATCH_") and name not in {"PUMPPORTAL_API_KEY", "HELIUS_API_KEY", "SENTRY_DSN"}
+        name: value for name, value in os.environ.items() if not name.startswith("PUMPWATCH_") and name not in SECRET_NAMES
     }
     tokens = {} if provider is not None else {"PUMPWATCH_WATCH_MAX_TOKENS": "1000"}
     opening = ",".join(coin.mint for coin in simulator.market.opening.values())

@@ -10,7 +10,7 @@ from pumpwatch.config_text import ini_text
 from pumpwatch.errors import SettingsError
 from pumpwatch.telemetry import visible
 
-_DOTENV = """\
+DOTENV = """\
 # Secrets of pumpwatch: keep this file to yourself, and out of version control.
 # NAME=value, one a line. The environment wins over this file. Remove the '#' of what you set.
 
@@ -24,6 +24,15 @@ _DOTENV = """\
 # Another Solana provider in place of Helius; URLs with a path or query hold a key, and so belong here.
 #PUMPWATCH_HELIUS_WS_URL=
 #PUMPWATCH_HELIUS_RPC_URL=
+
+# Where alerts go: docs/operations.md says how each service is written. Several are separated by commas.
+#PUMPWATCH_ALERTS_URLS=
+
+# What the web page asks for when it is reached from elsewhere: 20 characters or more.
+#PUMPWATCH_DASHBOARD_TOKEN=
+
+# Where defects of pumpwatch are reported (Sentry).
+#SENTRY_DSN=
 """
 
 
@@ -36,7 +45,7 @@ def init(*, config: Path | None, directory: Path) -> int:
 
     """
     ini = config_file_path(config, {}, directory) or directory / CONFIG_FILE
-    for path, text, mode in ((ini, ini_text(), 0o644), (ini.parent / ".env", _DOTENV, 0o600)):
+    for path, text, mode in ((ini, ini_text(), 0o644), (ini.parent / ".env", DOTENV, 0o600)):
         try:
             is_new = _write_new(path, text, mode)
         except OSError as error:

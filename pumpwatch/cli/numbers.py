@@ -7,6 +7,8 @@ import contextlib
 import math
 from collections.abc import Callable
 
+from pumpwatch.config_operations import MOST_DAYS
+
 
 def count_to(most: int, *, least: int = 1) -> Callable[[str], int]:
     """Read a whole number; ArgumentTypeError unless it is between these."""
@@ -21,11 +23,11 @@ def count_to(most: int, *, least: int = 1) -> Callable[[str], int]:
 
 
 def days_in(argument: str) -> float:
-    """Read a number of days; ArgumentTypeError unless it is more than 0."""
+    """Read a number of days; ArgumentTypeError unless it is more than 0 and at most :data:`MOST_DAYS`."""
     with contextlib.suppress(ValueError):
-        if math.isfinite(value := float(argument)) and value > 0:
+        if 0 < (value := float(argument)) <= MOST_DAYS:
             return value
-    raise argparse.ArgumentTypeError("not a number of days above 0")
+    raise argparse.ArgumentTypeError(f"not a number of days above 0 and up to {MOST_DAYS:,}")
 
 
 def size(argument: str) -> float:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from pumpwatch import status as status_file
 from pumpwatch.cli.output import print_json, print_text
 from pumpwatch.config import CONFIG_FILE, Settings, config_file_path, load
-from pumpwatch.config_file import CONFIG_NAME
+from pumpwatch.config_file import CONFIG_NAME, SECRET_NAMES
 from pumpwatch.errors import SettingsError, UsageError
 from pumpwatch.service import KINDS, Kind, kind_called, right_kind, usual_kinds
 from pumpwatch.service_steps import Machine, ServiceProblem, Step, this_machine
@@ -23,7 +23,6 @@ from pumpwatch.status import StatusUnreadable
 from pumpwatch.storage.lock import WriterLock
 from pumpwatch.telemetry import visible
 
-_SECRETS: Final = ("PUMPPORTAL_API_KEY", "HELIUS_API_KEY", "SENTRY_DSN")
 _TRIAL_SECONDS: Final = 60.0
 
 
@@ -155,7 +154,9 @@ def service_here(config: Path | None, *, executable: str = sys.executable) -> Se
 def warnings(settings: Settings, environ: Mapping[str, str], *, kind: str) -> list[str]:
     """What will not be as the user of this terminal expects, a sentence each."""
     found = []
-    only_here = sorted(name for name in environ if (name.startswith("PUMPWATCH_") and name != CONFIG_NAME) or name in _SECRETS)
+    only_here = sorted(
+        name for name in environ if (name.startswith("PUMPWATCH_") and name != CONFIG_NAME) or name in SECRET_NAMES
+    )
     if only_here:
         names = visible(", ".join(only_here), limit=300)
         found.append(f"note: {names} of this terminal will not be seen by the service: put it into .env beside the settings file")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -90,6 +91,7 @@ class Pruner:
         self._max_bytes = max_bytes
         self._clock = clock
         self._rest_seconds = min(_REST_SECONDS, trade_days * _DAY_SECONDS / 4) if trade_days else _REST_SECONDS
+        self._lock = threading.Lock()
         #: Days, and the number of the question.
         self._asked: tuple[float, int] | None = None
         self._row_seconds = _FIRST_ROW_SECONDS
@@ -118,8 +120,9 @@ class Pruner:
 
     def ask(self, days: float) -> None:
         """Once, whatever the settings: trades older than so many days go. From any thread."""
-        self._asked = (days, time.monotonic_ns())
-        self._next_at = 0.0
+        with self._lock:
+            self._asked = (days, time.monotonic_ns())
+            self._next_at = 0.0
 
     def is_due(self) -> bool:
         """Whether :meth:`step` has something to do, as far as is known."""
@@ -250,9 +253,10 @@ class Pruner:
 
     def _rest(self, asked: tuple[float, int] | None) -> None:
         """Everything that may go is gone: look again later, also at what was blocked."""
-        if self._asked == asked:
-            self._asked = None
-            self._next_at = self._clock() + self._rest_seconds
+        with self._lock:
+            if self._asked == asked:
+                self._asked = None
+                self._next_at = self._clock() + self._rest_seconds
         self._from_time = self._reached = 0
         self._done.clear()
         self._blocked.clear()

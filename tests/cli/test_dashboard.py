@@ -152,8 +152,9 @@ def test_a_token_in_the_settings_file_is_refused(tmp_path: Path) -> None:
     assert token not in ended.stderr
 
 
-def test_without_its_packages_it_says_what_to_install(tmp_path: Path) -> None:
-    (tmp_path / "flask.py").write_text("raise ModuleNotFoundError('No module named flask', name='flask')\n", encoding="utf-8")
+@pytest.mark.parametrize("package", ["flask", "waitress", "plotly"])
+def test_without_its_packages_it_says_what_to_install(tmp_path: Path, package: str) -> None:
+    (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.modules[{package!r}] = None\n", encoding="utf-8")
 
     ended = subprocess.run(
         command(),
