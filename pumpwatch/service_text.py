@@ -71,7 +71,7 @@ def cron_block(service: Service) -> str:
     cron takes ``%`` for the end of the command, in quotes too.
     """
     python = shlex.join((service.python, *service.arguments))
-    job = f"cd {shlex.quote(service.directory)} && {python} >> cron.log 2>&1".replace("%", "\\%")
+    job = f"umask 077; cd {shlex.quote(service.directory)} && {python} >> cron.log 2>&1".replace("%", "\\%")
     return f"{_cron_mark(service.name)} {service.directory}\n* * * * * {job}\n"
 
 
@@ -189,7 +189,8 @@ def task(service: Service, *, user: str) -> str:
     r"""
     A task of *user* (``DOMAIN\name``): when they log on, and every minute from then on.
 
-    By itself the scheduler ends a task after three days, and with the power cable; schtasks has no options against that.
+    By itself the scheduler ends a task after three days, and with the power cable; schtasks has no options against that. Beside
+    one that runs it starts another, as cron does: that ends at once, or replaces a worker that stands still.
     """
     arguments = " ".join(_windows_word(word) for word in service.arguments)
     return f"""\
@@ -220,7 +221,7 @@ def task(service: Service, *, user: str) -> str:
     </Principal>
   </Principals>
   <Settings>
-    <MultipleInstancesPolicy>IgnoreNew</MultipleInstancesPolicy>
+    <MultipleInstancesPolicy>Parallel</MultipleInstancesPolicy>
     <DisallowStartIfOnBatteries>false</DisallowStartIfOnBatteries>
     <StopIfGoingOnBatteries>false</StopIfGoingOnBatteries>
     <AllowHardTerminate>true</AllowHardTerminate>

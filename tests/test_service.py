@@ -108,7 +108,7 @@ def test_cron_reads_the_crontab_and_writes_it_with_ours_and_without(tmp_path: Pa
     take(cron.install(SERVICE), cron.machine)
 
     [written] = programs.read
-    assert written.startswith(b"@daily x\n# pumpwatch: pumpwatch-bots-12345678 /srv/bots\n* * * * * cd /srv/bots && ")
+    assert written.startswith(b"@daily x\n# pumpwatch: pumpwatch-bots-12345678 /srv/bots\n* * * * * umask 077; cd /srv/bots && ")
     programs.answers["crontab -l"] = Done(0, written, b"")
     assert cron.look(SERVICE) is not None
     take(cron.remove(SERVICE), cron.machine)

@@ -106,7 +106,7 @@ def test_a_task_is_what_the_scheduler_needs(name: str) -> None:
     assert of("Actions/Exec/Arguments") == f'-m pumpwatch --config "{odd.config}" run --if-not-running'
     assert of("Settings/ExecutionTimeLimit") == "PT0S", "else it ends after three days"
     assert of("Settings/DisallowStartIfOnBatteries") == of("Settings/StopIfGoingOnBatteries") == "false"
-    assert of("Settings/MultipleInstancesPolicy") == "IgnoreNew"
+    assert of("Settings/MultipleInstancesPolicy") == "Parallel"
     assert of("Settings/StartWhenAvailable") == "true"
     assert of("Triggers/TimeTrigger/Repetition/Interval") == "PT1M"
     assert of("Triggers/LogonTrigger/UserId") == of("Principals/Principal/UserId") == "MACHINE\\Jö & co"

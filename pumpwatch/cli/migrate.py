@@ -12,7 +12,7 @@ from pumpwatch.cli import output
 from pumpwatch.cli.backup import back_up_with_bar, document, sentence
 from pumpwatch.cli.output import AnswerIsNo
 from pumpwatch.config import Settings
-from pumpwatch.errors import AlreadyRunning, TransientError, UsageError
+from pumpwatch.errors import AlreadyRunning, PumpwatchError, TransientError, UsageError
 from pumpwatch.storage.backup import Backup
 from pumpwatch.storage.lock import WriterLock, beside
 from pumpwatch.storage.migrating import Found, Migrated, look, migrate
@@ -78,7 +78,14 @@ def _migrate(path: Path, found: Found, target: Path | None, *, as_json: bool) ->
             output.print_text(f"backup: {sentence(made)}")
         return made
 
-    return migrate(path, found, make_backup, is_same_disk=_device(target.absolute().parent) == _device(path.absolute().parent))
+    is_same_disk = _device(target.absolute().parent) == _device(path.absolute().parent)
+    try:
+        return migrate(path, found, make_backup, is_same_disk=is_same_disk)
+    except (TransientError, KeyboardInterrupt):
+        with contextlib.suppress(PumpwatchError, OSError):
+            if look(path) == found:  # nothing was begun: the same command makes it anew
+                target.unlink(missing_ok=True)
+        raise
 
 
 def _device(folder: Path) -> int | None:

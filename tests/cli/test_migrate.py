@@ -166,3 +166,16 @@ def test_a_file_that_another_program_holds_is_left_alone(
             run("db", "migrate", "--no-backup")
         other.execute("ROLLBACK")
     assert schema_of(record.database) == 2
+
+
+@pytest.mark.parametrize("old", [2], indirect=True)
+def test_what_was_not_updated_can_be_tried_again_with_the_same_command(run: Run, record: Record, old: int) -> None:
+    backup = record.database.with_name(f"{record.database.name}.schema-{old}.backup")
+    with closing(sqlite3.connect(record.database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(AnswerIsNo, match="the same command tries again"):
+            run("db", "migrate")
+        assert not backup.exists()
+        other.execute("ROLLBACK")
+    run("db", "migrate")
+    assert (schema_of(record.database), schema_of(backup)) == (SCHEMA_VERSION, old)

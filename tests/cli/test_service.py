@@ -61,7 +61,7 @@ def test_install_says_what_it_does_and_does_it_once(folder: Path, capsys: pytest
     assert written.startswith(_OTHERS)
     [mark, job] = written.removeprefix(_OTHERS).decode().splitlines()
     assert mark.startswith("# pumpwatch: pumpwatch-my-bots-")
-    assert job.startswith(f"* * * * * cd '{folder}' && {sys.executable} -m pumpwatch run --if-not-running >> cron.log")
+    assert job.startswith(f"* * * * * umask 077; cd '{folder}' && {sys.executable} -m pumpwatch run --if-not-running >> cron.log")
     assert f"    {job}" in said.splitlines()
 
 
@@ -82,7 +82,7 @@ def test_show_is_an_answer_for_scripts(folder: Path, capsys: pytest.CaptureFixtu
     assert main(["service", "show"]) == 1
     shown = capsys.readouterr().out
     assert "installed   no" in shown
-    assert "* * * * * cd '" in shown, "and what would be written"
+    assert "* * * * * umask 077; cd '" in shown, "and what would be written"
     assert main(["service", "show", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["installed"] == []
 
