@@ -70,7 +70,7 @@ class AlertsSettings:
         float, Setting(number(0, 100), "Market: so much of a curve is sold: graduation is near; 0 = no alert.")
     ] = 0.0
     graduated: Annotated[bool, Setting(yes_or_no, "Market: a token graduates.")] = False
-    wallet_trades: Annotated[bool, Setting(yes_or_no, "Market: a wallet of [watch] wallets trades.")] = False
+    wallet_trades: Annotated[bool, Setting(yes_or_no, "Market: a watched wallet trades.")] = False
     new_tokens: Annotated[
         str | None,
         Setting(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +13,7 @@ import pumpwatch
 from pumpwatch.building import Parts
 from pumpwatch.errors import DatabaseBusy
 from pumpwatch.feeds.feed import Feed
+from pumpwatch.files import free_bytes, size_of
 from pumpwatch.storage.census import Census
 from pumpwatch.threads import WorkerThread
 from pumpwatch.vitals import FeedVitals, Vitals
@@ -72,8 +71,8 @@ class Measuring(WorkerThread):
         """All that is measured at unix time *now*."""
         self._look_into_database()
         parts, counted = self._parts, self._counted
-        free_bytes = _free(self._database)
-        parts.shedding.turn(time.monotonic(), free_bytes)
+        free = free_bytes(self._database)
+        parts.shedding.turn(time.monotonic(), free)
         backfill = None if parts.backfill is None else parts.backfill.state()
         alarm = parts.drift.alarm
         timings = parts.writer.timings
@@ -107,9 +106,9 @@ class Measuring(WorkerThread):
             backfill_requests_total=None if backfill is None else backfill.requests,
             backfill_transactions_total=None if backfill is None else backfill.fetched,
             costs=parts.budget.costs(now),
-            database_bytes=_size(self._database),
-            wal_bytes=_size(self._database.with_name(f"{self._database.name}-wal")),
-            disk_free_bytes=free_bytes,
+            database_bytes=size_of(self._database),
+            wal_bytes=size_of(self._database.with_name(f"{self._database.name}-wal")),
+            disk_free_bytes=free,
             shed=parts.shedding.shed,
             database_growth_bytes_per_day=counted.growth_bytes_per_day,
             alarm=None if alarm is None else alarm.text,
@@ -146,15 +145,3 @@ def _feed(feed: Feed) -> FeedVitals:
         messages_total=state.messages,
         trades_total=state.trades,
     )
-
-
-def _size(path: Path) -> int:
-    with contextlib.suppress(OSError):
-        return path.stat().st_size
-    return 0
-
-
-def _free(path: Path) -> int | None:
-    with contextlib.suppress(OSError):
-        return shutil.disk_usage(path.parent).free
-    return None

@@ -168,7 +168,7 @@ class Supervisor:
             settings.alerts,
             database=self._database,
             tell=self._parts.tell,
-            wallets=settings.watch.wallets,
+            wallets=self._parts.watchlist.wallets,
             adopted=store.open_alerts(),
         )
 
@@ -270,7 +270,9 @@ class Supervisor:
             self._tell_covered()
             self._write_status()
         if self._is_due("heartbeat", now, _HEARTBEAT_SECONDS):
-            logger.info("{}", heartbeat(self._parts))
+            line = heartbeat(self._parts)
+            logger.info("{}", line)
+            self._notifier.status(line)
             give_back()
         gap = parts.restart_gap
         if gap is not None and all(feed.is_complete() for feed in parts.feeds_of_trades()):

@@ -59,7 +59,7 @@ class Watched:
         most: Places for tokens, pinned ones included. Those that the settings pin stay, however many.
         spells: Those open in the database: the list as it was.
         quote_mints: Token -> quote, for those among them that do not trade against SOL.
-        suspended: Tokens that a person asked for, given up for lack of money or disk.
+        suspended: Tokens that a person asked for, given up for lack of money.
 
     Attributes:
         suspended: They come back when there is room.

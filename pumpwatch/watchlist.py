@@ -167,6 +167,10 @@ class Watchlist(WorkerThread):
         """How many tokens and wallets are on the list."""
         return len(self._watched.tokens) + len(self._watched.wallets)
 
+    def wallets(self) -> list[str]:
+        """The wallets on the list."""
+        return list(self._watched.wallets)
+
     def mints(self) -> list[str]:
         """The tokens on the list."""
         return list(self._watched.tokens)

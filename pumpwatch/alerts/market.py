@@ -7,7 +7,7 @@ Amounts are of tokens that trade against SOL. What only PumpPortal has told so f
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from pumpwatch.config_operations import AlertsSettings
@@ -47,13 +47,13 @@ class Market:
     Judges trades in the order in which they were recorded. One thread.
 
     Args:
-        wallets: Those that are watched.
+        wallets: Says which are watched now.
 
     """
 
-    def __init__(self, settings: AlertsSettings, *, wallets: Iterable[str]) -> None:
+    def __init__(self, settings: AlertsSettings, *, wallets: Callable[[], Collection[str]]) -> None:
         self._settings = settings
-        self._wallets = frozenset(wallets)
+        self._wallets = wallets
         self._tokens: OrderedDict[str, _Token] = OrderedDict()
 
     @property
@@ -62,7 +62,7 @@ class Market:
         s = self._settings
         amounts = (s.large_trade_sol, s.large_trade_curve_percent, s.burst_volume_sol, s.burst_buys, s.price_move_percent)
         return any((*amounts, s.creator_sells, s.graduation_percent, s.graduated, s.new_tokens)) or bool(
-            s.wallet_trades and self._wallets
+            s.wallet_trades and self._wallets()
         )
 
     def judge(self, trades: Iterable[Fresh], new_tokens: Iterable[NewToken], *, now: float, now_us: int) -> Iterator[AlertRaised]:
@@ -113,7 +113,7 @@ class Market:
             percent = trade.token_amount * 100 / trade.curve_tokens
             if percent >= settings.large_trade_curve_percent:
                 yield "large trade", f"{by}: {percent:.1f} % of what the curve had to sell"
-        if settings.wallet_trades and trade.wallet in self._wallets:
+        if settings.wallet_trades and trade.wallet in self._wallets():
             yield "wallet trades", by
         if settings.creator_sells and trade.is_by_creator and not trade.is_buy:
             yield "creator sells", f"its creator: {by}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -35,7 +35,7 @@ class Alerts(WorkerThread):
 
     Args:
         tell: Takes events for the database; False: there is no room now.
-        wallets: Those of the settings.
+        wallets: Says which are watched now.
         adopted: Alerts that an earlier run left open. Those that reached nobody are sent by this one.
 
     Attributes:
@@ -48,7 +48,7 @@ class Alerts(WorkerThread):
         *,
         database: Path,
         tell: Callable[..., bool],
-        wallets: Sequence[str] = (),
+        wallets: Callable[[], Collection[str]] = frozenset,
         adopted: Sequence[AlertRow] = (),
     ) -> None:
         super().__init__("alerts")

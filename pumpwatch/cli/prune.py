@@ -17,6 +17,7 @@ from pumpwatch.cli.progress import Bar
 from pumpwatch.commands import ask, directory_of
 from pumpwatch.config import Settings
 from pumpwatch.errors import AlreadyRunning, DatabaseBusy, TransientError, UsageError
+from pumpwatch.files import size_of
 from pumpwatch.retention import PRUNE, PRUNE_PROGRESS, Pruning, state_of
 from pumpwatch.storage.lock import WriterLock
 from pumpwatch.storage.pruned import older_trades
@@ -57,7 +58,7 @@ def prune(settings: Settings, arguments: argparse.Namespace) -> int:
         done = _pruned(settings, days, origin=origin, show=lambda trades: bar.show(trades, max(old, trades)))
     finally:
         bar.end()
-    document |= {"trades": done.trades, "freed_bytes": done.freed_bytes, "database_bytes": _size(path), "stay": done.stay}
+    document |= {"trades": done.trades, "freed_bytes": done.freed_bytes, "database_bytes": size_of(path), "stay": done.stay}
     _tell(document, as_json=arguments.json)
     return 0
 
@@ -124,10 +125,6 @@ def _asked(path: Path, command: str, arguments: dict[str, str]) -> Pruning:
     if not answer.ok:
         raise AnswerIsNo(f"not done: {visible(answer.text, limit=300)}")
     return msgspec.json.decode(answer.text, type=Pruning)
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size
 
 
 def _tell_dry(document: dict[str, Any], *, as_json: bool) -> None:

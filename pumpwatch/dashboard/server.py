@@ -13,7 +13,7 @@ from waitress import wasyncore
 from pumpwatch.errors import UsageError
 from pumpwatch.threads import WorkerThread
 
-#: Each open stream holds a thread for good (live.MOST_CLIENTS of them); the others answer everything else.
+#: Each open stream holds a thread for good (live.MOST_STREAMS of them); the others answer everything else.
 THREADS: Final = 48
 
 _MOST_CONNECTIONS: Final = 200

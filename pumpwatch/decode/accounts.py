@@ -31,9 +31,6 @@ _POOL_LEAST_BYTES: Final = 203
 _TOKEN_ACCOUNT: Final = struct.Struct("<32s32sQ")
 _TOKEN_ACCOUNT_BYTES: Final = 165
 _TOKEN_ACCOUNT_STATE_AT: Final = 108
-_MINT_BYTES: Final = 82
-_MINT_DECIMALS_AT: Final = 44
-_MINT_INITIALIZED_AT: Final = 45
 _CLOCK: Final = struct.Struct("<QqQQq")
 
 
@@ -173,19 +170,6 @@ def token_balance(data: bytes, *, mint: str | None = None) -> int:
     if mint is not None and to_address(found) != mint:
         raise UnreadableAccount(f"a token account of {to_address(found)}, not of {mint}")
     return _bounded(amount)
-
-
-def mint_decimals(data: bytes) -> int:
-    """
-    Return the decimals of a mint of the token program, or of Token-2022.
-
-    Raises:
-        UnreadableAccount: If it is not one.
-
-    """
-    if len(data) < _MINT_BYTES or data[_MINT_INITIALIZED_AT] != 1:
-        raise UnreadableAccount(f"{len(data)} bytes are no mint in use")
-    return data[_MINT_DECIMALS_AT]
 
 
 def clock(data: bytes) -> Clock:

@@ -101,7 +101,6 @@ class HeliusFeed(Feed):
         self._was_complete = False
         self._mute: set[str] = set()
         self._renewed_at: dict[Subject, float] = {}
-        self._latest_slot: tuple[int, float] | None = None
         # Two generations: taking the oldest out of a dict one by one gets slower with each that was taken out.
         self._heard: dict[str, tuple[Event, ...]] = {}
         self._heard_before: dict[str, tuple[Event, ...]] = {}
@@ -142,17 +141,12 @@ class HeliusFeed(Feed):
             addresses = self._addresses.get(subject) if self._scope != "all" else _PROGRAMS[None]
             return self._state[0] == "connected" and bool(addresses) and self._is_delivered(addresses or ())
 
-    def latest_slot(self) -> tuple[int, float] | None:
-        """The newest slot that the server told of, and when that was (unix seconds); None before the first. From any thread."""
-        return self._latest_slot
-
     # Receiving
 
     def _take(self, message: bytes, now_us: int) -> bool:
         self._count_received(len(message), False)  # noqa: FBT003 - positional for speed
         decoded = self._decode(message, self._pools)
         if isinstance(decoded, SlotSeen):
-            self._latest_slot = (decoded.slot, now_us / 1_000_000)
             return True
         if isinstance(decoded, Notified):
             if decoded.events:

@@ -117,7 +117,6 @@ class Client:
         self.api_key = parse_qs(urlsplit(request.path).query).get("api-key", [""])[0]
         self.muted = False
         self.ended_by_us = False
-        self.connected_at = time.monotonic()
         self._world = world
         self._trouble = trouble
         self._outbox: queue.SimpleQueue[Outgoing | None] = queue.SimpleQueue()
@@ -275,7 +274,6 @@ class FeedServer(ABC):
         self.world = world
         self.trouble = Trouble()
         self.clients: list[Client] = []
-        self.handshakes = 0
         self.refused = 0
         self._admitted: set[ServerConnection] = set()
         self._clients_lock = threading.Lock()
@@ -342,7 +340,6 @@ class FeedServer(ABC):
     def _before(self, connection: ServerConnection, request: Request) -> Response | None:
         """Refuse or slow down the handshake, if that is what is wrong with this server."""
         now = time.monotonic()
-        self.handshakes += 1
         if now < self.trouble.drip_until and isinstance(connection.socket, FaultySocket):
             connection.socket.drip(self.trouble.drip_seconds)
         if now < self.trouble.refuse_until:

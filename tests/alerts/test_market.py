@@ -48,13 +48,22 @@ def fresh(**changes: Any) -> Fresh:
 def judged(
     *trades: Fresh, tokens: tuple[NewToken, ...] = (), wallets: tuple[str, ...] = (), **settings: Any
 ) -> list[AlertRaised]:
-    market = Market(AlertsSettings(**settings), wallets=wallets)
+    market = Market(AlertsSettings(**settings), wallets=lambda: wallets)
     assert market.is_on
     return list(market.judge(trades, tokens, now=float(NOW), now_us=NOW * 10**6))
 
 
+def test_wallets_that_are_watched_later_count_too() -> None:
+    wallets: list[str] = []
+    market = Market(AlertsSettings(wallet_trades=True), wallets=lambda: wallets)
+    was_on = market.is_on
+    wallets.append("W" * 44)
+    assert (was_on, market.is_on) == (False, True)
+    assert [one.rule for one in market.judge([fresh()], [], now=float(NOW), now_us=1)] == ["wallet trades"]
+
+
 def test_all_rules_are_off_at_first() -> None:
-    market = Market(AlertsSettings(), wallets=["W" * 44])
+    market = Market(AlertsSettings(), wallets=lambda: ["W" * 44])
     assert not market.is_on
     assert list(market.judge([fresh(quote_amount=10**15)], [], now=float(NOW), now_us=1)) == []
 

@@ -22,7 +22,6 @@ from pumpwatch.decode.accounts import (
     UnreadableAccount,
     clock,
     curve_state,
-    mint_decimals,
     pool_state,
     token_balance,
 )
@@ -105,7 +104,6 @@ def test_an_account_without_data_is_no_curve() -> None:
         (pool_state, b"", "no pool: 0 bytes that begin with nothing"),
         (token_balance, bytes(164), "164 bytes are no token account in use"),
         (token_balance, bytes(165), "165 bytes are no token account in use"),
-        (mint_decimals, bytes(82), "82 bytes are no mint in use"),
         (clock, bytes(39), "39 bytes are no clock"),
         (clock, b"\xff" * 40, "a number of"),
     ],
@@ -156,16 +154,12 @@ def test_a_token_account_tells_its_balance(size: int) -> None:
         token_balance(data, mint=USDC)
 
 
-def test_a_mint_tells_its_decimals() -> None:
-    assert mint_decimals(bytes(36) + struct.pack("<QBB", 10**15, 6, 1) + bytes(36)) == 6
-
-
 def test_the_clock_tells_slot_and_time() -> None:
     data = struct.pack("<QqQQq", 454_483_570, 1_791_000_000, 1_052, 1_053, 1_791_446_119)
     assert clock(data) == Clock(slot=454_483_570, unix_timestamp=1_791_446_119)
 
 
-@given(st.sampled_from([curve_state, pool_state, token_balance, mint_decimals, clock]), st.binary(max_size=400), st.booleans())
+@given(st.sampled_from([curve_state, pool_state, token_balance, clock]), st.binary(max_size=400), st.booleans())
 def test_any_bytes_are_read_or_refused(read: Callable[[bytes], object], data: bytes, is_known: bool) -> None:
     known: dict[Callable[[bytes], object], str] = {curve_state: "17b7f83760d8ac60", pool_state: "f19a6d0411b16dbc"}
     with contextlib.suppress(DecodeError):

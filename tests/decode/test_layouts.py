@@ -14,7 +14,6 @@ from pumpwatch.decode.borsh import Field, Reader, UnreadableEvent
 from pumpwatch.decode.layouts import NOT_RECORDED, Layout, discriminator
 
 LAYOUTS: list[Layout[Any]] = [value for value in vars(layouts).values() if isinstance(value, Layout)]
-BY_NAME = {layout.name: layout for layout in LAYOUTS}
 TEXTS = {"ix_name": b"buy", "name": b"A name", "symbol": b"SYM", "uri": b"ipfs://x", "shareholders": bytes(68)}
 
 Write = Callable[..., tuple[bytes, list[int]]]

@@ -828,16 +828,6 @@ def test_under_scope_all_the_programs_are_subscribed_to_anew(
     wait_until(lambda: len(old & chain.granted.keys()) == 1 and len(chain.granted) == 3)
 
 
-def test_the_latest_slot_is_known_with_its_time(chain: Chain, feed: Callable[..., HeliusFeed], wait_until: WaitUntil) -> None:
-    started = feed()
-    wait_until(lambda: started.latest_slot() is not None)
-
-    latest = started.latest_slot()
-    assert latest is not None
-    assert latest[0] == 76
-    assert abs(time.time() - latest[1]) < 60
-
-
 # transactionSubscribe
 
 
