@@ -10,7 +10,6 @@ import contextlib
 import re
 import selectors
 import socket
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,10 +19,11 @@ from typing import Final, NamedTuple
 
 from loguru import logger
 
+from pumpwatch.loopback import OWN_NAMES, listen, means_us
+
 #: The loopback of both kinds: on some systems ``localhost`` means the second first.
 ADDRESSES: Final = ("127.0.0.1", "::1")
 
-_OWN_NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
 _MOST_CLIENTS: Final = 16
 _CLIENT_SECONDS: Final = 5.0
 _LINGER_SECONDS: Final = 1.0
@@ -32,7 +32,6 @@ _READ_BYTES: Final = 16_384
 
 _TARGET: Final = re.compile(rb"/[!-~]*")
 _FIELD: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t -~\x80-\xff]*?)[ \t]*")
-_PORT: Final = re.compile(r":\d{1,5}$")
 
 
 class Request(NamedTuple):
@@ -87,7 +86,7 @@ class SmallServer:
     def __init__(self, *, port: int, answer: dict[str, Callable[[Request], Answer]], hosts: Sequence[str] = ()) -> None:
         self.port = port
         self._answers = answer
-        self._names = {*_OWN_NAMES, *hosts}
+        self._names = {*OWN_NAMES, *hosts}
         self._selector: selectors.BaseSelector | None = None
         self._clients: list[_Client] = []
         self._has_failed = False
@@ -105,12 +104,12 @@ class SmallServer:
             OSError: The port is taken, or not permitted.
 
         """
-        first = _listen(socket.AF_INET, ADDRESSES[0], self.port)
+        first = _listen(ADDRESSES[0], self.port)
         self.port = first.getsockname()[1]
         self._selector = selectors.DefaultSelector()
         self._selector.register(first, selectors.EVENT_READ)
         with contextlib.suppress(OSError):  # this machine has no IPv6, or another program is there: the first is enough
-            self._selector.register(_listen(socket.AF_INET6, ADDRESSES[1], self.port), selectors.EVENT_READ)
+            self._selector.register(_listen(ADDRESSES[1], self.port), selectors.EVENT_READ)
 
     def close(self) -> None:
         """Hang up on everybody. Idempotent."""
@@ -211,8 +210,7 @@ class SmallServer:
         return _packed(answer, request)
 
     def _permitted(self, request: Request) -> Callable[[Request], Answer]:
-        hosts = request.fields.get("host", [])
-        if len(hosts) != 1 or _PORT.sub("", hosts[0].lower()) not in self._names:
+        if not means_us(request.fields.get("host", []), self._names):
             raise Refused(403)
         if request.path not in self._answers:
             raise Refused(404)
@@ -263,19 +261,7 @@ def _packed(answer: Answer, request: Request | None) -> bytes:
     return head.encode("ascii", "replace") + (b"" if is_head else body)
 
 
-def _listen(family: socket.AddressFamily, address: str, port: int) -> socket.socket:
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        if sys.platform == "win32":
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)  # there, REUSEADDR shares the port
-        else:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind((address, port))
-        listener.listen(_MOST_CLIENTS)
-        listener.settimeout(0)
-    except OSError:
-        listener.close()
-        raise
+def _listen(address: str, port: int) -> socket.socket:
+    listener = listen(address, port, waiting=_MOST_CLIENTS)
+    listener.settimeout(0)
     return listener

@@ -34,6 +34,7 @@ ROWS = (
             "symbols",
             "process",
             "memory",
+            "loopback",
             "steady",
             "feeds.wanted",
         ),

@@ -8,7 +8,6 @@ something, come from our own page of this very run.
 from __future__ import annotations
 
 import hmac
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ import flask
 
 from pumpwatch.config import DashboardSettings
 from pumpwatch.dashboard.problems import METHODS, Problem
+from pumpwatch.loopback import OWN_NAMES, means_us
 
 #: The cookie that has the token.
 COOKIE: Final = "pumpwatch_token"
@@ -40,8 +40,6 @@ _HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
-_OWN_NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
-_HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?")
 
 #: What everybody may have: what the login page is made of.
 _OPEN_PATHS: Final = ("/login", "/static/base.css", "/static/favicon.svg")
@@ -61,7 +59,7 @@ class Guard:
     """
 
     def __init__(self, settings: DashboardSettings, *, action_token: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._names = {*_OWN_NAMES, *settings.hosts}
+        self._names = {*OWN_NAMES, *settings.hosts}
         self._token = settings.token
         self._action_token = action_token
         self._clock = clock
@@ -113,8 +111,7 @@ class Guard:
         return False
 
     def _check_name(self, given: list[str]) -> None:
-        found = _HOST.fullmatch(given[0]) if len(given) == 1 else None
-        if found is None or found[1].lower() not in self._names:
+        if not means_us(given, self._names):
             raise Problem(
                 HTTPStatus.FORBIDDEN,
                 "This page answers to localhost alone: open it as http://127.0.0.1, or add the name to [dashboard] hosts.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -11,6 +10,7 @@ import waitress.server
 from waitress import wasyncore
 
 from pumpwatch.errors import UsageError
+from pumpwatch.loopback import listen
 from pumpwatch.threads import WorkerThread
 
 #: Each open stream holds a thread for good (live.MOST_STREAMS of them); the others answer everything else.
@@ -18,6 +18,7 @@ THREADS: Final = 48
 
 _MOST_CONNECTIONS: Final = 200
 _CHANNEL_SECONDS: Final = 60
+_MOST_WAITING: Final = 128
 _LARGEST_HEAD_BYTES: Final = 16_384
 _LARGEST_BODY_BYTES: Final = 65_536
 
@@ -42,7 +43,7 @@ class Server:
     def __init__(self, app: flask.Flask, *, host: str, port: int) -> None:
         plain = host.strip("[]")
         try:
-            listening = _listen(plain, port)
+            listening = listen(plain, port, waiting=_MOST_WAITING)
         except OSError as error:
             raise UsageError(
                 f"{host}:{port} cannot be listened on ({error.strerror or error}): give another --port, or stop what has it"
@@ -79,19 +80,3 @@ class Server:
             self._server.task_dispatcher.shutdown(timeout=_STOP_SECONDS)
             wasyncore.close_all(self._sockets, ignore_all=True)
             streams.join(_STOP_SECONDS)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # Windows, where the other option would let two programs share a port
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
-        else:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-        listening.listen(128)
-    except BaseException:
-        listening.close()
-        raise
-    return listening
