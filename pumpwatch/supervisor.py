@@ -147,7 +147,7 @@ class Supervisor:
             parts, database=self._database, origin=self._origin, queue_size=settings.writer.queue_size, takers=takers
         )
         self._alerts = alerts
-        senders = (judge.sender for judge in alerts if judge.sender is not None)
+        senders = (receiver for judge in alerts if judge.sender is not None for receiver in judge.sender.receivers)
         self._observers: tuple[WorkerThread, ...] = (self._measuring, *alerts, *senders, *metrics)
         self._threads = (*parts.threads, *self._observers)
         self._watchdog = Watchdog(

@@ -49,10 +49,15 @@ class Letter:
         self.tells = tells
         self.until = until
         self.attempts = 0
+        self.is_on_its_way = False
 
 
 class Outbox:
-    """The letters to one receiver, the oldest first. It is the receiver that is tried again, not each letter."""
+    """
+    The letters to one receiver. It is the receiver that is tried again, not each letter; a new one is tried at once.
+
+    For one thread at a time.
+    """
 
     def __init__(self, *, first_wait_seconds: float) -> None:
         self._first_wait_seconds = first_wait_seconds
@@ -68,7 +73,7 @@ class Outbox:
         key = key_of(alert)
         if isinstance(alert, AlertResolved):
             raised = self._letters.get((key, True))
-            if raised is not None:
+            if raised is not None and not raised.is_on_its_way:
                 raised.text, raised.severity, raised.until = f"{raised.text}; {alert.text}", "resolved", now + _OVER_SECONDS
                 return True
         if len(self._letters) >= MOST_WAITING:
@@ -79,6 +84,9 @@ class Outbox:
             until = math.inf if alert.lasts else now + _MARKET_SECONDS
             letter = Letter(key, alert.text, alert.severity, tells=True, until=until)
         self._letters[key, letter.tells] = letter
+        if self.failures:
+            self._letters.move_to_end((key, letter.tells), last=False)
+            self._next_at = now
         return True
 
     def due_in(self, now: float) -> float:
@@ -87,11 +95,16 @@ class Outbox:
 
     def first(self, now: float) -> Letter | None:
         """What is to be tried at *now*."""
-        return next(iter(self._letters.values())) if self.due_in(now) == 0 else None
+        if self.due_in(now):
+            return None
+        letter = next(iter(self._letters.values()))
+        letter.is_on_its_way = True
+        return letter
 
     def tried(self, letter: Letter, now: float, *, is_sent: bool) -> None:
         """What became of :meth:`first`."""
         letter.attempts += 1
+        letter.is_on_its_way = False
         if is_sent:
             self._letters.pop((letter.key, letter.tells), None)
             self.failures = 0

@@ -1,11 +1,11 @@
-"""The thread that sends alerts: to each receiver by itself, again and again while they are of use, and nobody waits for it."""
+"""Sends alerts: a thread for each receiver, again and again while they are of use, and nobody waits for it."""
 
 from __future__ import annotations
 
 import contextlib
 import math
-import queue
 import re
+import threading
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -110,22 +110,101 @@ def send(one: apprise.NotifyBase, text: str, *, severity: str = "info") -> bool:
         return False
 
 
-class _Receiver:
-    """One URL, and what waits for it."""
-
-    def __init__(self, scheme: str, plugin: apprise.NotifyBase, outbox: Outbox) -> None:
-        self.scheme = scheme
-        self.plugin = plugin
-        self.outbox = outbox
-
-
-class Sender(WorkerThread):
+class Receiver(WorkerThread):
     """
-    A URL that is none is left out, with a line in the log.
+    One URL: what waits for it, and the thread that sends it.
 
     Args:
-        tell: Takes what became of each: sent, when the first has it; failed, when none ever had.
+        scheme: What may be shown of the URL.
+        sent: Told of each letter that has arrived; *lost* of each that never will.
+
+    """
+
+    def __init__(
+        self,
+        scheme: str,
+        plugin: apprise.NotifyBase,
+        *,
+        sent: Callable[[Letter], object],
+        lost: Callable[[Letter], object],
+        first_wait_seconds: float,
+    ) -> None:
+        super().__init__(f"alert sender {scheme}")
+        self._scheme = scheme
+        self._plugin = plugin
+        self._sent = sent
+        self._lost = lost
+        self._lock = threading.Lock()
+        self._woken = threading.Event()
+        self.outbox = Outbox(first_wait_seconds=first_wait_seconds)
+
+    def put(self, alert: AlertRaised | AlertResolved) -> bool:
+        """Take one; False: there is no room. Never blocks; from any thread."""
+        with self._lock:
+            is_taken = self.outbox.put(alert, time.monotonic())
+        self._woken.set()
+        return is_taken
+
+    def stop(self) -> None:
+        super().stop()
+        self._woken.set()
+
+    def work(self) -> None:
+        while not self.stopping.is_set():
+            self.pulse.beat()
+            self._woken.clear()
+            if not self.turn():
+                with self._lock:
+                    due_in = self.outbox.due_in(time.monotonic())
+                self._woken.wait(min(_LOOK_SECONDS, due_in))
+        self._end()
+
+    def turn(self) -> bool:
+        """Send the letter that is due, if there is one; return whether there was."""
+        now = time.monotonic()
+        with self._lock:
+            old = self.outbox.take_old(now)
+            letter = self.outbox.first(now)
+            failures = self.outbox.failures
+        for one in old:
+            self._lost(one)
+        if letter is None:
+            return False
+        self.pulse.beat(_SENDING_SECONDS)
+        is_sent = send(self._plugin, letter.text, severity=letter.severity)
+        self.pulse.beat()
+        with self._lock:
+            self.outbox.tried(letter, time.monotonic(), is_sent=is_sent)
+        if is_sent and failures >= _SAID_FAILURES:
+            logger.info("alerts: {} can be reached again", self._scheme)
+        elif not is_sent and failures + 1 == _SAID_FAILURES:
+            text = "alerts: {} cannot be reached, after {} tries: it is tried again every few minutes; see `pumpwatch alerts`"
+            logger.error(text, self._scheme, letter.attempts)
+        if is_sent:
+            self._sent(letter)
+        return True
+
+    def _end(self) -> None:
+        """The last words: a try each, if it could be reached before; then nothing waits any more."""
+        until = time.monotonic() + _LAST_SECONDS
+        while not self.outbox.failures and time.monotonic() < until and self.turn():
+            continue
+        with self._lock:
+            left = self.outbox.take_old(math.inf)
+        for letter in left:
+            self._lost(letter)
+
+
+class Sender:
+    """
+    All receivers. A URL that is none is left out, with a line in the log.
+
+    Args:
+        tell: Takes what became of each alert: sent, when the first has it; failed, when none ever had. From several threads.
         first_wait_seconds: Before the second try; doubled before each further one.
+
+    Attributes:
+        receivers: Threads, to be started, watched and stopped by whoever made this.
 
     Raises:
         NoSender: None of *urls* can be used.
@@ -135,8 +214,7 @@ class Sender(WorkerThread):
     def __init__(
         self, urls: Sequence[str], *, tell: Callable[[AlertSent], object], first_wait_seconds: float = _FIRST_WAIT_SECONDS
     ) -> None:
-        super().__init__("alert sender")
-        self._receivers: list[_Receiver] = []
+        self.receivers: list[Receiver] = []
         wrong: list[NoSender] = []
         for number, url in enumerate(urls, 1):
             try:
@@ -144,99 +222,49 @@ class Sender(WorkerThread):
             except NoSender as problem:
                 wrong.append(problem)
             else:
-                self._receivers.append(_Receiver(scheme, plugin, Outbox(first_wait_seconds=first_wait_seconds)))
-        if not self._receivers:
+                receiver = Receiver(scheme, plugin, sent=self._sent, lost=self._lost, first_wait_seconds=first_wait_seconds)
+                self.receivers.append(receiver)
+        if not self.receivers:
             raise wrong[0]
         for one in wrong:
             logger.error("{}; alerts are sent to the others", one)
         self._tell = tell
-        self._new: queue.Queue[AlertRaised | AlertResolved] = queue.Queue(MOST_WAITING)
+        self._lock = threading.Lock()
         #: Alerts whose rows are still to be told: by how many receivers they may yet be had.
         self._open: dict[Key, int] = {}
         self.left_out = 0
 
     def put(self, alert: AlertRaised | AlertResolved) -> None:
         """Send it as soon as it goes. Never blocks; from any thread."""
-        try:
-            self._new.put_nowait(alert)
-        except queue.Full:
-            self._leave_out(alert)
+        key, is_raised = key_of(alert), isinstance(alert, AlertRaised)
+        if is_raised:
+            with self._lock:
+                self._open[key] = len(self.receivers)
+        for receiver in self.receivers:
+            if not receiver.put(alert):
+                logger.warning("alerts: {} are waiting to be sent to {}: this one is not", MOST_WAITING, receiver.name)
+                self.left_out += 1
+                if is_raised:
+                    self._one_less(key, attempts=0)
 
-    def work(self) -> None:
-        while not self.stopping.is_set():
-            self.pulse.beat()
-            now = time.monotonic()
-            with contextlib.suppress(queue.Empty):
-                patience = min(_LOOK_SECONDS, *(receiver.outbox.due_in(now) for receiver in self._receivers))
-                self.turn(self._new.get(timeout=patience) if patience > 0 else self._new.get_nowait())
-                continue
-            self.turn()
-        self._end()
-
-    def turn(self, *alerts: AlertRaised | AlertResolved) -> None:
-        """Take what is new, and send to each receiver what is due: one letter, so that none waits for all of another's."""
-        now = time.monotonic()
-        for alert in alerts:
-            self._take(alert, now)
-        for receiver in self._receivers:
-            for old in receiver.outbox.take_old(now):
-                self._lost(old)
-            letter = receiver.outbox.first(now)
-            if letter is not None:
-                self._try(receiver, letter)
-
-    def _take(self, alert: AlertRaised | AlertResolved, now: float) -> None:
-        taken = sum(receiver.outbox.put(alert, now) for receiver in self._receivers)
-        if isinstance(alert, AlertRaised) and taken:
-            self._open[key_of(alert)] = taken
-        if taken < len(self._receivers):
-            self._leave_out(alert, note=not taken)
-
-    def _try(self, receiver: _Receiver, letter: Letter) -> None:
-        self.pulse.beat(_SENDING_SECONDS)
-        is_sent = send(receiver.plugin, letter.text, severity=letter.severity)
-        self.pulse.beat()
-        failures = receiver.outbox.failures
-        receiver.outbox.tried(letter, time.monotonic(), is_sent=is_sent)
-        if is_sent and failures >= _SAID_FAILURES:
-            logger.info("alerts: {} can be reached again", receiver.scheme)
-        elif not is_sent and failures + 1 == _SAID_FAILURES:
-            text = "alerts: {} cannot be reached, after {} tries: it is tried again every few minutes; see `pumpwatch alerts`"
-            logger.error(text, receiver.scheme, letter.attempts)
-        if is_sent and letter.tells and self._open.pop(letter.key, None) is not None:
-            self._note(letter.key, outcome="sent", attempts=letter.attempts)
+    def _sent(self, letter: Letter) -> None:
+        if letter.tells:
+            with self._lock:
+                is_first = self._open.pop(letter.key, None) is not None
+            if is_first:
+                self._note(letter.key, outcome="sent", attempts=letter.attempts)
 
     def _lost(self, letter: Letter) -> None:
-        left = self._open.get(letter.key)
-        if not letter.tells or left is None:
-            return
-        self._open[letter.key] = left - 1
+        if letter.tells:
+            self._one_less(letter.key, attempts=letter.attempts)
+
+    def _one_less(self, key: Key, *, attempts: int) -> None:
+        with self._lock:
+            left = self._open.pop(key, None)
+            if left is not None and left > 1:
+                self._open[key] = left - 1
         if left == 1:
-            del self._open[letter.key]
-            self._note(letter.key, outcome="failed", attempts=letter.attempts)
-
-    def _end(self) -> None:
-        """The last words: one try for who could be reached before, then the rows of what is left."""
-        until = time.monotonic() + _LAST_SECONDS
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self._take(self._new.get_nowait(), time.monotonic())
-        while time.monotonic() < until:
-            letters = [(one, one.outbox.first(time.monotonic())) for one in self._receivers if not one.outbox.failures]
-            for receiver, letter in letters:
-                if letter is not None:
-                    self._try(receiver, letter)
-            if not any(letter is not None for _, letter in letters):
-                break
-        for receiver in self._receivers:
-            for letter in receiver.outbox.take_old(math.inf):
-                self._lost(letter)
-
-    def _leave_out(self, alert: AlertRaised | AlertResolved, *, note: bool = True) -> None:
-        self.left_out += 1
-        logger.warning("alerts: {} are waiting to be sent: this one is not", MOST_WAITING)
-        if note and isinstance(alert, AlertRaised):
-            self._note(key_of(alert), outcome="failed", attempts=0)
+            self._note(key, outcome="failed", attempts=attempts)
 
     def _note(self, key: Key, *, outcome: Literal["sent", "failed"], attempts: int) -> None:
         rule, subject, raised_at_us = key

@@ -39,7 +39,7 @@ class Alerts(WorkerThread):
         adopted: Alerts that an earlier run left open. Those that reached nobody are sent by this one.
 
     Attributes:
-        sender: A thread of its own, to be started and stopped with this one; None: there is nobody to send to.
+        sender: Its threads are to be started and stopped with this one; None: there is nobody to send to.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class Alerts(WorkerThread):
             self.sender.put(alert)
 
     def _keep(self, *events: Event) -> None:
-        """Tell what has happened; what finds no room is told with the next. From the sender's thread too."""
+        """Tell what has happened; what finds no room is told with the next. From the senders' threads too."""
         with self._lock:
             self._untold.extend(events)
             if self._untold and self._tell(*self._untold):

@@ -64,6 +64,28 @@ def test_a_letter_that_is_never_taken_lets_others_pass() -> None:
     assert tried == ["the disk is full"] * 5 + ["a large trade"]
 
 
+def test_what_is_new_is_tried_at_once_however_long_the_receiver_was_away() -> None:
+    outbox, now = Outbox(first_wait_seconds=2.0), 0.0
+    outbox.put(LASTING, now)
+    for _ in range(12):
+        outbox.tried(first(outbox, now), now, is_sent=False)
+        now += outbox.due_in(now)
+    outbox.tried(first(outbox, now), now, is_sent=False)
+    outbox.put(TRADE, now + 1)
+    assert first(outbox, now + 1).text == "a large trade"
+    outbox.tried(first(outbox, now + 1), now + 1, is_sent=True)
+    assert first(outbox, now + 1).text == "the disk is full"
+
+
+def test_an_end_that_comes_while_its_beginning_is_on_its_way_is_told_by_itself() -> None:
+    outbox = Outbox(first_wait_seconds=2.0)
+    outbox.put(LASTING, 0.0)
+    letter = first(outbox, 0.0)
+    outbox.put(OVER, 0.5)
+    outbox.tried(letter, 1.0, is_sent=True)
+    assert (letter.text, first(outbox, 1.0).text) == ("the disk is full", "over: disk")
+
+
 def test_it_holds_so_many_and_no_more() -> None:
     outbox = Outbox(first_wait_seconds=1.0)
     taken = [outbox.put(replace(TRADE, raised_at_us=number), 0.0) for number in range(MOST_WAITING + 5)]

@@ -39,14 +39,21 @@ def running() -> Iterator[Callable[..., Sender]]:
 
     def start(*urls: str, tell: Callable[[AlertSent], object] = lambda _: None) -> Sender:
         started.append(Sender(urls, tell=tell, first_wait_seconds=0.05))
-        started[-1].start()
+        for receiver in started[-1].receivers:
+            receiver.start()
         return started[-1]
 
     yield start
     for sender in started:
-        sender.stop()
-        sender.join(20)
-        assert not sender.is_alive()
+        end(sender)
+
+
+def end(sender: Sender) -> None:
+    for receiver in sender.receivers:
+        receiver.stop()
+    for receiver in sender.receivers:
+        receiver.join(20)
+        assert not receiver.is_alive()
 
 
 def alert(number: int = 0, text: str = "helius is waiting") -> AlertRaised:
@@ -90,6 +97,22 @@ def test_one_that_is_never_reached_holds_up_no_other(receiver: Receiver, running
     until(lambda: len(receiver.got) == 20)
     until(lambda: len(told) == 20)
     assert {(one.outcome, one.attempts) for one in told} == {("sent", 1)}
+
+
+def test_one_that_hangs_holds_up_no_other(receiver: Receiver, running: Callable[..., Sender]) -> None:
+    hangs = Receiver()
+    hangs.server.begin()
+    hangs.hold.clear()
+    try:
+        sender = running(hangs.url, receiver.url)
+        for number in range(20):
+            sender.put(alert(number))
+        until(lambda: len(receiver.got) == 20)
+        assert hangs.got == []
+    finally:
+        hangs.hold.set()
+        end(sender)
+        hangs.server.end()
 
 
 def test_what_lasts_is_sent_when_its_receiver_is_there_again_however_long_that_takes(
@@ -142,13 +165,12 @@ def test_putting_never_waits_and_what_is_too_much_is_marked_failed(receiver: Rec
 def test_a_stop_ends_the_waits_between_tries_and_nothing_stays_pending() -> None:
     told: list[AlertSent] = []
     sender = Sender(["json://127.0.0.1:9/gone"], tell=told.append, first_wait_seconds=60)
-    sender.start()
+    [receiver] = sender.receivers
+    receiver.start()
     sender.put(alert(1))
     sender.put(alert(2))
-    until(lambda: sender._receivers[0].outbox.failures)  # it waits for its second try
-    sender.stop()
-    sender.join(10)
-    assert not sender.is_alive()
+    until(lambda: receiver.outbox.failures)  # it waits for its second try
+    end(sender)
     assert [(one.raised_at_us, one.outcome) for one in told] == [(1, "failed"), (2, "failed")]
 
 
@@ -164,7 +186,13 @@ def test_the_row_of_an_alert_is_told_before_what_became_of_it(
 
     alerts = Alerts(AlertsSettings(urls=(receiver.url,)), database=tmp_path / "record.db", tell=tell)
     assert alerts.sender is not None
-    monkeypatch.setattr(alerts.sender, "put", alerts.sender.turn)  # sent before anything else can happen
+    [one], put = alerts.sender.receivers, alerts.sender.put
+
+    def put_and_send(alert: AlertRaised) -> None:
+        put(alert)
+        assert one.turn()
+
+    monkeypatch.setattr(alerts.sender, "put", put_and_send)  # sent before anything else can happen
     alerts.take(quiet(alarm="changed"))
     alerts.turn(1000.0, 1000.0)
     assert [type(event).__name__ for event in told] == ["AlertRaised", "AlertSent"]
@@ -186,10 +214,9 @@ def test_what_an_earlier_run_could_not_send_is_sent_by_this_one_with_its_end(tmp
     assert alerts.sender is not None
     alerts.take(quiet(shed=("raw",)))
     alerts.turn(1000.0, 61.0)
-    alerts.sender.start()
+    alerts.sender.receivers[0].start()
     until(lambda: receiver.got)
-    alerts.sender.stop()
-    alerts.sender.join(20)
+    end(alerts.sender)
     messages = "; ".join(got["message"] for got in receiver.got)
     assert messages == "the worker has ended: refused; over: worker ended, after 61 s"
     kinds = [(type(event).__name__, event.rule) for event in told]  # type: ignore[union-attr]
@@ -248,7 +275,7 @@ def test_judging_goes_on_while_nobody_can_be_reached(tmp_path: Path, receiver: R
 
     alerts = Alerts(AlertsSettings(urls=(receiver.url,)), database=tmp_path / "record.db", tell=tell)
     assert alerts.sender is not None
-    alerts.sender.start()
+    alerts.sender.receivers[0].start()
     try:
         for number in range(3):
             alerts.take(quiet(alarm="changed" if number % 2 else None, shed=() if number else ("raw",)))
@@ -266,6 +293,4 @@ def test_judging_goes_on_while_nobody_can_be_reached(tmp_path: Path, receiver: R
         assert told[0].to_send  # type: ignore[union-attr]
     finally:
         receiver.hold.set()
-        alerts.stop()
-        alerts.sender.stop()
-        alerts.sender.join(20)
+        end(alerts.sender)
