@@ -27,7 +27,7 @@ def keep_small() -> None:
 
 def give_back() -> None:
     """
-    Give pages that hold nothing any more back to the system; a few milliseconds, for once a minute or so.
+    Give pages that hold nothing any more back to the system; 2 ms, for every ten seconds or so.
 
     What is freed in the middle of a heap stays with the process else: after an hour of recording, 20 MB of 128.
     """

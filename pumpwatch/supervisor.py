@@ -52,6 +52,7 @@ _POLL_SECONDS = 0.1
 _START_WAITS_SECONDS = 0.5
 _USAGE_SECONDS = 10.0
 _HEARTBEAT_SECONDS = 60.0
+_MEMORY_SECONDS = 10.0
 
 
 class Supervisor:
@@ -269,11 +270,12 @@ class Supervisor:
         if self._is_due("status", now, status_file.WRITTEN_EVERY_SECONDS):
             self._tell_covered()
             self._write_status()
+        if self._is_due("memory", now, _MEMORY_SECONDS):
+            give_back()
         if self._is_due("heartbeat", now, _HEARTBEAT_SECONDS):
             line = heartbeat(self._parts)
             logger.info("{}", line)
             self._notifier.status(line)
-            give_back()
         gap = parts.restart_gap
         if gap is not None and all(feed.is_complete() for feed in parts.feeds_of_trades()):
             # The clock may have been set since, or was wrong when the last data came: the longer stretch holds all of it.

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import sqlite3
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -186,7 +187,9 @@ class Script:
             return "memory: not looked at", False
         spread = (max(late) - min(late)) / _MEGABYTE
         judged = self.seconds >= _MEMORY_FROM_SECONDS
-        told = f"memory in the second half: {min(late) / _MEGABYTE:.1f} to {max(late) / _MEGABYTE:.1f} MB"
+        third, fourth = (statistics.median(part) for part in (late[: len(late) // 2 + 1], late[len(late) // 2 :]))
+        medians = f"medians of its quarters {third / _MEGABYTE:.1f} and {fourth / _MEGABYTE:.1f}"
+        told = f"memory in the second half: {min(late) / _MEGABYTE:.1f} to {max(late) / _MEGABYTE:.1f} MB, {medians}"
         return f"{told}{'' if judged else ' (too short to be judged)'}", spread <= _FLAT_MEGABYTES or not judged
 
     def _rows(self, query: str) -> list[Any]:
