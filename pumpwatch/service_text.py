@@ -190,7 +190,8 @@ def task(service: Service, *, user: str) -> str:
     A task of *user* (``DOMAIN\name``): when they log on, and every minute from then on.
 
     By itself the scheduler ends a task after three days, and with the power cable; schtasks has no options against that. Beside
-    one that runs it starts another, as cron does: that ends at once, or replaces a worker that stands still.
+    one that runs it starts another, as cron does: that ends at once, or replaces a worker that stands still. It is not hidden:
+    a hidden one need not be stopped when that is asked for ([MS-TSCH] 3.2.5.4.12), others are, with all that run of them.
     """
     arguments = " ".join(_windows_word(word) for word in service.arguments)
     return f"""\
@@ -233,7 +234,7 @@ def task(service: Service, *, user: str) -> str:
     </IdleSettings>
     <AllowStartOnDemand>true</AllowStartOnDemand>
     <Enabled>true</Enabled>
-    <Hidden>true</Hidden>
+    <Hidden>false</Hidden>
     <RunOnlyIfIdle>false</RunOnlyIfIdle>
     <WakeToRun>false</WakeToRun>
     <ExecutionTimeLimit>PT0S</ExecutionTimeLimit>

@@ -181,7 +181,9 @@ def test_windows_gets_a_task_from_a_file_in_its_own_encoding(tmp_path: Path) -> 
     assert programs.calls[0] == f"schtasks /Create /F /TN pumpwatch-bots-12345678 /XML {write.path}"
     assert not write.path.exists(), "it is needed for a moment only"
     programs.answers["schtasks /Query"] = Done(
-        0, b'"\\pumpwatch-bots-12345678","21.09.2026 10:00:00","Wird ausgef\x81hrt"\r\n', b""
+        0,
+        b'"\\pumpwatch-bots-12345678","21.09.2026 10:00:00","Wird ausgef\x81hrt"\r\n' * 2,
+        b"",  # a line for each trigger
     )
     found = task.look(SERVICE)
     assert found is not None

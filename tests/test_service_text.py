@@ -43,8 +43,9 @@ def test_cron_runs_the_right_program_in_the_right_folder(tmp_path: Path, name: s
     program.chmod(0o755)
 
     block = texts.cron_block(service(folder, python=str(program)))
-    subprocess.run(["/bin/sh", "-c", what_cron_runs(block)], check=True, cwd="/")
+    subprocess.run(["/bin/sh", "-c", f"umask 022\n{what_cron_runs(block)}"], check=True, cwd="/")
 
+    assert (folder / "cron.log").stat().st_mode & 0o777 == 0o600
     printed = (folder / "cron.log").read_text(encoding="utf-8").splitlines()
     assert printed == [str(folder), "-m", "pumpwatch", "--config", f"{folder}/pumpwatch.ini", "run", "--if-not-running"]
 
@@ -107,6 +108,8 @@ def test_a_task_is_what_the_scheduler_needs(name: str) -> None:
     assert of("Settings/ExecutionTimeLimit") == "PT0S", "else it ends after three days"
     assert of("Settings/DisallowStartIfOnBatteries") == of("Settings/StopIfGoingOnBatteries") == "false"
     assert of("Settings/MultipleInstancesPolicy") == "Parallel"
+    assert task.find(f".//{NAMESPACE}RestartOnFailure") is None, "what cannot start is started every minute anyway"
+    assert of("Settings/Hidden") == "false", "a hidden one is not stopped by `schtasks /End`"
     assert of("Settings/StartWhenAvailable") == "true"
     assert of("Triggers/TimeTrigger/Repetition/Interval") == "PT1M"
     assert of("Triggers/LogonTrigger/UserId") == of("Principals/Principal/UserId") == "MACHINE\\Jö & co"

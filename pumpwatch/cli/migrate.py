@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +29,7 @@ def run_migrate(settings: Settings, arguments: argparse.Namespace) -> int:
         AlreadyRunning: A worker runs (3).
         DatabaseError: Missing, damaged, newer, no room, or not right afterwards (4).
         NotBackedUp: The backup cannot be made; nothing was changed (1).
-        UsageError: The backup's file exists (2).
+        UsageError: The file that --backup names exists (2).
         AnswerIsNo: Another program holds the file (1).
 
     """
@@ -37,19 +38,25 @@ def run_migrate(settings: Settings, arguments: argparse.Namespace) -> int:
         found = look(path)
         if found.is_current:
             return _tell_current(path, as_json=arguments.json)
-        target = arguments.backup or beside(path, f"schema-{found.content.schema}.backup")
-        if not arguments.no_backup and target.exists():
+        target = None if arguments.no_backup else arguments.backup or _free_name(path, found.content.schema)
+        if target is not None and target.exists():
             raise UsageError(
                 f"{visible(target, limit=300)} exists already: name another with --backup FILE, or go without with --no-backup"
             )
         with _locked(path):
             if not arguments.json:
                 print(f"{visible(path.name)}: schema {found.content.schema}, to {SCHEMA_VERSION}", flush=True)
-            done = _migrate(path, found, None if arguments.no_backup else target, as_json=arguments.json)
+            done = _migrate(path, found, target, as_json=arguments.json)
     except TransientError as error:
         raise AnswerIsNo(f"not updated: {error}; the same command tries again") from error
     _tell(path, done, as_json=arguments.json)
     return 0
+
+
+def _free_name(path: Path, schema: int) -> Path:
+    """For the backup: one that a killed try left, or that an earlier update of a file since restored did, is never replaced."""
+    endings = itertools.chain(["backup"], (f"{number}.backup" for number in itertools.count(2)))
+    return next(name for ending in endings if not (name := beside(path, f"schema-{schema}.{ending}")).exists())
 
 
 @contextlib.contextmanager
@@ -72,8 +79,12 @@ def _migrate(path: Path, found: Found, target: Path | None, *, as_json: bool) ->
     if target is None:
         return migrate(path, found, None)
 
+    is_made = False
+
     def make_backup() -> Backup:
+        nonlocal is_made
         made = back_up_with_bar(path, target, replace=False)
+        is_made = True
         if not as_json:
             output.print_text(f"backup: {sentence(made)}")
         return made
@@ -82,10 +93,18 @@ def _migrate(path: Path, found: Found, target: Path | None, *, as_json: bool) ->
     try:
         return migrate(path, found, make_backup, is_same_disk=is_same_disk)
     except (TransientError, KeyboardInterrupt):
-        with contextlib.suppress(PumpwatchError, OSError):
-            if look(path) == found:  # nothing was begun: the same command makes it anew
-                target.unlink(missing_ok=True)
+        if is_made:
+            _take_back(target, path, found, as_json=as_json)
         raise
+
+
+def _take_back(target: Path, path: Path, found: Found, *, as_json: bool) -> None:
+    """Remove the backup that this try made, where the file is what it was: the next one makes it anew."""
+    with contextlib.suppress(PumpwatchError, OSError):
+        if look(path) == found:
+            target.unlink()
+            if not as_json:
+                output.print_text("nothing was changed: the backup is removed again")
 
 
 def _device(folder: Path) -> int | None:

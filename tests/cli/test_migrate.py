@@ -81,12 +81,29 @@ def test_without_a_backup(run: Run, record: Record, old: int) -> None:
 
 
 @pytest.mark.parametrize("old", [3], indirect=True)
-def test_a_backup_that_is_there_is_kept_and_nothing_is_done(run: Run, record: Record, old: int) -> None:
-    backup = record.database.with_name("pumpwatch.db.schema-3.backup")
+def test_a_backup_that_was_named_is_kept_and_nothing_is_done(run: Run, record: Record, old: int, tmp_path: Path) -> None:
+    backup = tmp_path / "mine.db"
     backup.write_bytes(b"dear")
-    with pytest.raises(UsageError, match="exists already"):
-        run("db", "migrate")
+    with pytest.raises(UsageError, match="exists already: name another with --backup FILE"):
+        run("db", "migrate", "--backup", str(backup))
     assert (backup.read_bytes(), schema_of(record.database)) == (b"dear", 3)
+
+
+@pytest.mark.parametrize("old", [3], indirect=True)
+def test_the_backup_of_a_try_that_was_killed_is_kept_and_the_same_command_works(run: Run, record: Record, old: int) -> None:
+    killed = [record.database.with_name(f"pumpwatch.db.schema-3{number}.backup") for number in ("", ".2")]
+    for path in killed:
+        path.write_bytes(b"dear")
+    before = ask(record.database, "SELECT * FROM trades ORDER BY id")
+
+    outcome = run("db", "migrate")
+
+    assert outcome.status == 0
+    assert [path.read_bytes() for path in killed] == [b"dear", b"dear"]
+    third = record.database.with_name("pumpwatch.db.schema-3.3.backup")
+    assert third.name in "".join(outcome.out.split())
+    assert schema_of(third) == 3
+    assert ask(third, "SELECT * FROM trades ORDER BY id") == before
 
 
 @pytest.mark.parametrize("old", [1], indirect=True)
@@ -168,14 +185,61 @@ def test_a_file_that_another_program_holds_is_left_alone(
     assert schema_of(record.database) == 2
 
 
+@pytest.mark.parametrize("named", [False, True])
 @pytest.mark.parametrize("old", [2], indirect=True)
-def test_what_was_not_updated_can_be_tried_again_with_the_same_command(run: Run, record: Record, old: int) -> None:
-    backup = record.database.with_name(f"{record.database.name}.schema-{old}.backup")
+def test_what_was_not_updated_can_be_tried_again_with_the_same_command(
+    run: Run, record: Record, old: int, named: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    backup = tmp_path / "mine.db" if named else record.database.with_name("pumpwatch.db.schema-2.backup")
+    command = ("db", "migrate", *(("--backup", str(backup)) if named else ()))
     with closing(sqlite3.connect(record.database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(AnswerIsNo, match="the same command tries again"):
-            run("db", "migrate")
+            run(*command)
         assert not backup.exists()
+        assert "nothing was changed: the backup is removed again" in capsys.readouterr().out
         other.execute("ROLLBACK")
-    run("db", "migrate")
+    run(*command)
     assert (schema_of(record.database), schema_of(backup)) == (SCHEMA_VERSION, old)
+
+
+@pytest.mark.parametrize("old", [2], indirect=True)
+def test_after_ctrl_c_it_can_be_tried_again(run: Run, record: Record, old: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    backup = record.database.with_name("pumpwatch.db.schema-2.backup")
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "open", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run("db", "migrate")
+    assert not backup.exists()
+    assert schema_of(record.database) == 2
+
+    run("db", "migrate")
+    assert (schema_of(record.database), schema_of(backup)) == (SCHEMA_VERSION, 2)
+
+
+@pytest.mark.parametrize("old", [2], indirect=True)
+def test_the_backup_of_an_update_that_was_begun_stays(
+    run: Run, record: Record, old: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pumpwatch.storage.migrating._check", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run("db", "migrate")
+    assert schema_of(record.database.with_name("pumpwatch.db.schema-2.backup")) == 2
+
+
+@pytest.mark.parametrize("old", [2], indirect=True)
+def test_ctrl_c_before_the_backup_is_made_removes_no_file(
+    run: Run, record: Record, old: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_path: Path, target: Path, *, replace: bool) -> None:
+        target.write_bytes(b"another program's")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pumpwatch.cli.migrate.back_up_with_bar", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run("db", "migrate", "--backup", str(tmp_path / "b.db"))
+    assert (tmp_path / "b.db").read_bytes() == b"another program's"
+
+
+def interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
